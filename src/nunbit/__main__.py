@@ -1,0 +1,6 @@
+"""``python -m nunbit`` is ``nunbit``."""
+
+from nunbit.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""What a command says: text for people, or one JSON object."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+__all__ = ["Output", "percent"]
+
+
+def percent(value: float, low: float | None = None, high: float | None = None) -> str:
+    """Return a share as people read it, with its interval where there is one.
+
+    Example:
+        >>> percent(0.9937, 0.9919, 0.9951)
+        '99.37 % (95 %: 99.19–99.51)'
+    """
+    text = f"{100 * value:.2f} %"
+    if low is not None and high is not None:
+        text += f" (95 %: {100 * low:.2f}–{100 * high:.2f})"
+    return text
+
+
+class Output:
+    """Text goes to standard output, or with ``--json`` to standard error.
+
+    Args:
+        as_json: Whether standard output is kept for one JSON object.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        stream = sys.stderr if as_json else sys.stdout
+        width = None if stream.isatty() else 100
+        self.console = Console(file=stream, highlight=False, width=width, soft_wrap=True)
+
+    def say(self, text: str = "") -> None:
+        """Print a line for people."""
+        self.console.print(escape(text))
+
+    def facts(self, facts: Mapping[str, str]) -> None:
+        """Print facts, one a line, their names aligned."""
+        wide = max((len(name) for name in facts), default=0)
+        for name, value in facts.items():
+            self.console.print(f"[bold]{escape(name):{wide}}[/bold]  {escape(value)}")
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
+        """Print a table; the first ``left`` columns are text, the others numbers."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for k, name in enumerate(header):
+            table.add_column(escape(name), justify="left" if k < left else "right", no_wrap=k > 0)
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        self.console.print(table, soft_wrap=False)
+
+    def result(self, data: Mapping[str, Any]) -> None:
+        """Print the JSON object, if one was asked for."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+
+def _finite(value: Any) -> Any:
+    """Replace what JSON cannot say (nan, infinity) by null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return value

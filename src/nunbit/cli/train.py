@@ -1,0 +1,232 @@
+"""``nunbit train SOURCE``: from pictures to a trained network in one command."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from nunbit.cli._flags import CommonOptions, pick
+from nunbit.cli._output import Output, percent
+from nunbit.data.options import DataOptions
+from nunbit.errors import OptionError, did_you_mean, name_list
+from nunbit.options import Option, Options
+from nunbit.training.options import TrainOptions
+
+if TYPE_CHECKING:
+    from nunbit.data.pictures import Pictures
+    from nunbit.evaluation.finish import Result
+
+__all__ = ["NetworkOptions", "RunOptions", "train"]
+
+
+@dataclass(frozen=True)
+class NetworkOptions(Options):
+    """Which network."""
+
+    network: Annotated[
+        str, Option("Name of the network; `nunbit networks` lists them.", group="Network")
+    ] = "auto"
+    head: Annotated[
+        Literal["softmax", "sigmoid"],
+        Option("sigmoid gives two classes one output instead of two.", group="Network"),
+    ] = "softmax"
+
+
+PARTS: tuple[type[Options], ...] = (DataOptions, NetworkOptions, TrainOptions)
+
+
+@dataclass(frozen=True)
+class RunOptions(Options):
+    """Where a run goes, and where its options come from."""
+
+    out: Annotated[
+        str | None,
+        Option("The run folder; default: runs/<source>-<network>-<number>.", group="Output"),
+    ] = None
+    resume: Annotated[
+        str | None, Option("Continue this run folder; SOURCE is not needed.", group="Output")
+    ] = None
+    options: Annotated[
+        str | None,
+        Option("TOML file of options; what is typed goes before it.", group="Options"),
+    ] = None
+
+
+def train(source: str | None, given: dict[str, Any]) -> int:
+    """Train a network on pictures, evaluate it, and write a run folder with a report."""
+    common = CommonOptions(**pick(CommonOptions, given))
+    output = Output(as_json=common.json)
+    run_options = RunOptions(**pick(RunOptions, given))
+    if run_options.resume is not None:
+        result = _resume(run_options.resume, source, given, output)
+    elif source is None:
+        raise OptionError(
+            "train needs a SOURCE: a folder of class folders, or a name such as `digits`. "
+            "Try `nunbit train digits`."
+        )
+    else:
+        result = _start(source, run_options, given, output)
+    _close(result, output)
+    return 0
+
+
+def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Output) -> Result:
+    asked = {**_read_file(run.options), **given}
+    data = DataOptions(**pick(DataOptions, asked))
+    network = NetworkOptions(**pick(NetworkOptions, asked))
+    training = TrainOptions(**pick(TrainOptions, asked))
+
+    from nunbit.evaluation.finish import finish
+    from nunbit.model import create_model_for
+    from nunbit.networks import find_network
+    from nunbit.training.fit import fit
+
+    find_network(network.network)  # a wrong name is said before pictures are read
+    pictures = _load(source, data)
+    model = create_model_for(
+        pictures, network=network.network, head=network.head, seed=training.seed
+    )
+    _header(pictures, output)
+    output.facts({"Network": f"{model.network_name}, {model.parameters:,} parameters"})
+    history = fit(model, pictures, options=training, out=run.out)
+    return finish(model, pictures, history, command=_command())
+
+
+def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: Output) -> Result:
+    from nunbit.runs import RunFolder
+
+    run = RunFolder.open(folder)
+    record = run.read_options()
+    data = DataOptions.from_dict(record["pictures"])
+    training = TrainOptions.from_dict(record["training"])
+    kept = {
+        **data.to_dict(),
+        **training.to_dict(),
+        "network": record["network"],
+        "head": record["task"].get("head"),
+    }
+    differ = [
+        f"{name} was {kept[name]!r}, got {value!r}"
+        for name, value in given.items()
+        if name in kept and value != kept[name]
+    ]
+    here = (record["source"], record["origin"])
+    if source is not None and source not in here and str(Path(source).absolute()) not in here:
+        differ.append(f"SOURCE was {record['origin']!r}, got {source!r}")
+    if differ:
+        raise OptionError(
+            f"`{folder}` was started with other options: {'; '.join(differ)}. A run goes on with "
+            "the options it had: leave them away, or start a new run."
+        )
+
+    from nunbit.augment import Augment
+    from nunbit.evaluation.finish import finish
+    from nunbit.model import create_model_for
+    from nunbit.training.fit import fit
+
+    augment = {k: v for k, v in record["augment"].items() if k != "name"}
+    pictures = _load(record["origin"], data)
+    model = create_model_for(
+        pictures, network=record["network"], head=kept["head"], seed=training.seed
+    )
+    _header(pictures, output)
+    output.facts({"Resumes": folder})
+    history = fit(
+        model, pictures, augment=Augment.from_dict(augment), options=training, resume=folder
+    )
+    return finish(model, pictures, history, command=_command())
+
+
+def _read_file(path: str | None) -> dict[str, Any]:
+    """Read options from a TOML file.
+
+    Raises:
+        OptionError: No such file, no TOML, or an unknown option.
+    """
+    if path is None:
+        return {}
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"options file `{path}` cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(f"options file `{path}` is no TOML: {error}.") from error
+    fields = {info.name: info for part in PARTS for info in part.fields()}
+    unknown = [name for name in values if name.replace("-", "_") not in fields]
+    if unknown:
+        raise OptionError(
+            f"options file `{path}`: unknown option {name_list(f'`{u}`' for u in unknown)}."
+            f"{did_you_mean(unknown[0].replace('-', '_'), fields)} Known: {', '.join(fields)}."
+        )
+    clean: dict[str, Any] = {}
+    for part in PARTS:
+        mine = {k.replace("-", "_"): v for k, v in values.items()}
+        made = part.from_dict(pick(part, mine), where=f"options file `{path}`")
+        clean |= {name: getattr(made, name) for name in pick(part, mine)}
+    return clean
+
+
+def _load(source: str, options: DataOptions) -> Pictures:
+    from nunbit.data.pictures import load
+
+    if not sys.stderr.isatty():
+        return load(source, options=options)
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading pictures", total=None)
+        return load(
+            source,
+            options=options,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+
+
+def _header(pictures: Pictures, output: Output) -> None:
+    made = pictures.preprocessing
+    sets = {
+        "train": pictures.train,
+        "validation": pictures.validation,
+        "test": pictures.test,
+    }
+    counts = ", ".join(f"{len(each):,} {split}" for split, each in sets.items() if each is not None)
+    colour = "grey" if made.channels == 1 else "RGB"
+    facts = {
+        "Pictures": f"{pictures.source}: {counts}",
+        "Classes": f"{len(pictures.classes)}: {name_list(pictures.classes)}",
+        "Seen as": f"{made.image_size}×{made.image_size} {colour}, fit: {made.fit}",
+    }
+    output.facts(facts)
+    for note in pictures.notes:
+        output.say(f"note: {note}")
+
+
+def _close(result: Result, output: Output) -> None:
+    history = result.history
+    output.say()
+    if history.stop_reason:
+        output.say(f"Stopped early: {history.stop_reason}.")
+    facts = {
+        "Trained": f"{len(history.epochs)} epochs in {history.seconds:,.1f} s, "
+        f"{history.images_per_second:,.0f} pictures/s ({history.plan})"
+    }
+    for split, evaluation in result.evaluations.items():
+        flat = evaluation.to_dict()
+        headline = evaluation.scores[0].name
+        interval = (flat[headline], flat.get(f"{headline}_low"), flat.get(f"{headline}_high"))
+        name = f"{split.capitalize()} {headline}"
+        facts[name] = f"{percent(*interval)} on {evaluation.count:,} pictures"
+    facts["Model"] = str(result.run.model_file)
+    facts["Report"] = str(result.run.report_file)
+    output.facts(facts)
+    output.result(result.to_dict())
+
+
+def _command() -> str:
+    return shlex.join(["nunbit", *sys.argv[1:]])

@@ -1,0 +1,86 @@
+"""Where pixels come from: files, members of a zip, one array in memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nunbit.errors import PictureError
+
+__all__ = ["ArrayStore", "FileStore", "ZipStore"]
+
+
+class FileStore:
+    """Picture files on disk; a name is the path relative to ``root``."""
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self.root = root
+        self._names = list(names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, position: int) -> str:
+        return self._names[position]
+
+    def read(self, position: int) -> bytes:
+        path = os.path.join(self.root, self._names[position])
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise PictureError(error.strerror or str(error)) from error
+
+
+class ZipStore:
+    """Members of a zip, read in place; each thread has its own file handle."""
+
+    def __init__(self, path: Path, members: Sequence[str], names: Sequence[str]) -> None:
+        self.path = path
+        self._members = list(members)
+        self._names = list(names)
+        self._local = threading.local()
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def name(self, position: int) -> str:
+        return self._names[position]
+
+    def read(self, position: int) -> bytes:
+        archive = getattr(self._local, "archive", None)
+        try:
+            if archive is None:
+                archive = self._local.archive = zipfile.ZipFile(self.path)
+            return archive.read(self._members[position])
+        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise PictureError(f"cannot be read from {self.path.name}: {error}") from error
+
+
+class ArrayStore:
+    """Pictures in one array.
+
+    Args:
+        pixels: uint8 (N, H, W) grey or (N, H, W, 3) RGB.
+        name: Makes the name of a picture from its position.
+    """
+
+    def __init__(self, pixels: NDArray[np.uint8], name: Callable[[int], str]) -> None:
+        self.pixels = pixels
+        self._name = name
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def name(self, position: int) -> str:
+        return self._name(position)
+
+    def read(self, position: int) -> NDArray[np.uint8]:
+        picture: NDArray[np.uint8] = self.pixels[position]
+        return picture

@@ -1,0 +1,1 @@
+"""Evaluation: scores with intervals, and what follows a training."""

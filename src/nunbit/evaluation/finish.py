@@ -1,0 +1,146 @@
+"""What follows training: evaluate, keep the scores in the model file, write the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nunbit.data.pictures import Pictures
+from nunbit.evaluation.evaluate import evaluate
+from nunbit.model import Model
+from nunbit.runs import RunFolder, versions
+from nunbit.tasks import Evaluation
+from nunbit.training.fit import History
+
+__all__ = ["Result", "finish"]
+
+MISREAD_SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of a training: where everything is and how good it is."""
+
+    run: RunFolder
+    model: Model
+    history: History
+    evaluations: Mapping[str, Evaluation]
+    """By split: ``validation`` and ``test``, where there are such pictures."""
+    pictures: Pictures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``nunbit train --json`` prints."""
+
+        def score(split: str) -> dict[str, Any]:
+            found = self.evaluations.get(split)
+            if found is None:
+                return {f"{split}_accuracy": None}
+            flat = found.to_dict()
+            return {
+                f"{split}_accuracy": flat["accuracy"],
+                f"{split}_accuracy_low": flat["accuracy_low"],
+                f"{split}_accuracy_high": flat["accuracy_high"],
+            }
+
+        return {
+            "run": str(self.run.path),
+            "network": self.model.network_name,
+            "classes": list(self.model.classes),
+            "epochs": len(self.history.epochs),
+            "seconds": self.history.seconds,
+            "train_images": len(self.pictures.train),
+            **score("validation"),
+            **score("test"),
+            "parameters": self.model.parameters,
+            "images_per_second": self.history.images_per_second,
+            "stop_reason": self.history.stop_reason,
+            "model": str(self.run.model_file),
+            "report": str(self.run.report_file),
+            "unreadable": [[each.name, each.reason] for each in self.pictures.unreadable],
+        }
+
+
+def finish(model: Model, pictures: Pictures, history: History, *, command: str = "") -> Result:
+    """Evaluate a trained model, keep its scores, and write the report.
+
+    Args:
+        command: How to repeat the run, for the report.
+    Raises:
+        StorageError: A file cannot be written; the model file of training stays.
+    """
+    run = RunFolder(Path(history.run))
+    sets = {"test": pictures.test, "validation": pictures.validation}
+    evaluations = {split: evaluate(model, each) for split, each in sets.items() if each is not None}
+    scores = {split: found.to_dict() for split, found in evaluations.items()}
+    model.facts["scores"] = {
+        split: {k: v for k, v in flat.items() if k != "per_class"} for split, flat in scores.items()
+    }
+    model.save(run.model_file)
+    run.write_scores(scores)
+    write_run_report(run, model, pictures, history, evaluations, command=command)
+    return Result(run, model, history, evaluations, pictures)
+
+
+def write_run_report(
+    run: RunFolder,
+    model: Model,
+    pictures: Pictures,
+    history: History,
+    evaluations: Mapping[str, Evaluation],
+    *,
+    command: str,
+) -> Path:
+    """Write ``report.html``."""
+    from nunbit.report import MisreadPicture, ReportData, write_report
+
+    shown = next((split for split in ("test", "validation") if split in evaluations), None)
+    misread = []
+    if shown is not None:
+        looked_at = getattr(pictures, shown)
+        for mistake in evaluations[shown].mistakes[:MISREAD_SHOWN]:
+            misread.append(
+                MisreadPicture(
+                    name=looked_at.names[mistake.position],
+                    pixels=looked_at.take(slice(mistake.position, mistake.position + 1))[0],
+                    expected=mistake.expected,
+                    received=mistake.received,
+                    confidence=mistake.confidence,
+                )
+            )
+    data = ReportData(
+        source=pictures.source,
+        network=model.network_name,
+        facts=describe_facts(model, pictures, history),
+        notes=pictures.notes,
+        history=history.epochs,
+        evaluations=evaluations,
+        misread=misread,
+        misread_split=shown,
+        options={**pictures.options.to_dict(), **history.options.to_dict()},
+        versions=versions(),
+        command=command,
+        stop_reason=history.stop_reason,
+    )
+    return write_report(data, run.report_file)
+
+
+def describe_facts(model: Model, pictures: Pictures, history: History) -> dict[str, str]:
+    """Return the facts of a run as people read them, in order."""
+    made = model.preprocessing
+    counts = [f"{len(pictures.train):,} to train"]
+    if pictures.validation is not None:
+        counts.append(f"{len(pictures.validation):,} to validate")
+    if pictures.test is not None:
+        counts.append(f"{len(pictures.test):,} to test")
+    return {
+        "Pictures": ", ".join(counts),
+        "Classes": f"{len(model.classes)}",
+        "Seen as": f"{made.image_size}×{made.image_size} "
+        f"{'grey' if made.channels == 1 else 'RGB'}, fit: {made.fit}",
+        "Network": f"{model.network_name}, {model.parameters:,} parameters",
+        "Training": f"{len(history.epochs)} epochs in {history.seconds:,.1f} s, "
+        f"{history.images_per_second:,.0f} pictures/s",
+        "Computed on": history.plan,
+    }

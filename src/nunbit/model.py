@@ -1,0 +1,310 @@
+"""``Model``: a network with its preprocessing and its task; the model file.
+
+Everything that uses a network goes through this class, so the pictures meet the
+same preprocessing in training, evaluation, prediction and export. The file is a
+safetensors file whose header holds all of it; loading takes one call and runs no
+code from the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nunbit._version import __version__
+from nunbit.data.batches import to_images
+from nunbit.data.options import Fit
+from nunbit.data.pictures import Pictures
+from nunbit.data.preprocessing import Preprocessing
+from nunbit.errors import ModelFileError, OptionError, PictureError
+from nunbit.networks import count_parameters, create_network, find_network, layer_table
+from nunbit.storage import load_tensors, save_tensors
+from nunbit.tasks import Classification, Prediction, Task, make_task
+
+__all__ = ["MODEL_FILE", "Model", "create_model", "create_model_for"]
+
+MODEL_FILE = "model.safetensors"
+"""Name of the model file within a run folder."""
+
+EVALUATION_BATCH = 256
+
+
+class Model:
+    """A network, what stands before it, and what its outputs mean.
+
+    Args:
+        network: Normalised float (B, C, H, W) to outputs (B, K).
+        preprocessing: From a picture file to the network's input.
+        task: What the outputs mean.
+        network_name: Name in the registry.
+        network_options: The network's own options.
+        facts: What else the file keeps: scores, number of training pictures.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        preprocessing: Preprocessing,
+        task: Task,
+        network_name: str,
+        network_options: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.network = network
+        self.preprocessing = preprocessing
+        self.task = task
+        self.network_name = network_name
+        self.network_options = dict(network_options or {})
+        self.facts: dict[str, Any] = dict(facts or {})
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of what the outputs stand for."""
+        return self.task.classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.network.parameters()).device
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights and biases."""
+        return count_parameters(self.network)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Turn uint8 pictures into what the network takes, on their device.
+
+        Shape:
+            images: uint8 (B, C, H, W), 0..255.
+            returns: float32 (B, C, H, W), about zero mean and unit spread.
+        """
+        mean = torch.tensor(self.preprocessing.mean, device=images.device).view(1, -1, 1, 1)
+        std = torch.tensor(self.preprocessing.std, device=images.device).view(1, -1, 1, 1)
+        return (images.float() - 255 * mean) / (255 * std)
+
+    @torch.inference_mode()
+    def outputs(
+        self, pixels: Iterable[NDArray[np.uint8]] | NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """Return the network's outputs in float32, dropout off, batch norm fixed.
+
+        Shape:
+            pixels: uint8 (N, S, S, C), or batches of such.
+            returns: float32 (N, K).
+        """
+        if isinstance(pixels, np.ndarray):
+            whole = pixels
+            pixels = (
+                whole[start : start + EVALUATION_BATCH]
+                for start in range(0, len(whole), EVALUATION_BATCH)
+            )
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            parts = [
+                self.network(self.normalise(to_images(part).to(self.device))).float().cpu().numpy()
+                for part in pixels
+            ]
+        finally:
+            self.network.train(was_training)
+        return np.concatenate(parts) if parts else np.zeros((0, self.task.outputs), np.float32)
+
+    def predict(
+        self, pictures: Sequence[str | os.PathLike[str] | NDArray[np.uint8]], *, top: int = 5
+    ) -> list[Prediction]:
+        """Say what pictures show.
+
+        Args:
+            pictures: Paths of files, or uint8 (H, W) or (H, W, 3) RGB pixels.
+            top: How many labels to give for each, best first.
+        Raises:
+            PictureError: A picture cannot be read; the message names it.
+
+        Example:
+            >>> import numpy as np
+            >>> model = create_model("mlp", classes=["dark", "bright"], image_size=8, channels=1)
+            >>> model.predict([np.zeros((20, 30), np.uint8)])[0].label in model.classes
+            True
+        """
+        if isinstance(pictures, (str, bytes, os.PathLike)):
+            raise OptionError(f"predict takes a list of pictures, got {pictures!r}: write [...].")
+        ready = []
+        for picture in pictures:
+            try:
+                if isinstance(picture, np.ndarray):
+                    ready.append(self.preprocessing.prepare(picture))
+                else:
+                    ready.append(self.preprocessing.prepare(Path(picture).read_bytes()))
+            except (OSError, PictureError) as error:
+                raise PictureError(f"`{picture}` cannot be read: {error}.") from error
+        if not ready:
+            return []
+        return self.task.predict(torch.from_numpy(self.outputs(np.stack(ready))), top=top)
+
+    def summary(self) -> str:
+        """Return the layer table as text: output shape, parameters, multiply-adds."""
+        size, channels = self.preprocessing.image_size, self.preprocessing.channels
+        rows = layer_table(self.network, channels=channels, image_size=size)
+        lines = [
+            f"{self.network_name}: {channels}×{size}×{size} → {', '.join(self.classes[:12])}"
+            + (" …" if len(self.classes) > 12 else ""),
+            f"{'layer':32} {'kind':28} {'output':>14} {'parameters':>12} {'multiply-adds':>15}",
+        ]
+        for row in rows:
+            shape = "×".join(map(str, row.output))
+            lines.append(
+                f"{row.name:32} {row.kind:28} {shape:>14} {row.parameters:>12,} "
+                f"{row.multiply_adds:>15,}"
+            )
+        total = sum(row.multiply_adds for row in rows)
+        lines.append(f"{'total':32} {'':28} {'':>14} {self.parameters:>12,} {total:>15,}")
+        return "\n".join(lines)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model file, whole or not at all.
+
+        Raises:
+            StorageError: It cannot be written; an older file stays as it was.
+        """
+        target = Path(path)
+        save_tensors(target, self.network.state_dict(), self.header(), kind="model")
+        return target
+
+    def header(self) -> dict[str, Any]:
+        """Return what the file says besides the weights, as plain data."""
+        return {
+            "nunbit": __version__,
+            "network": self.network_name,
+            "network_options": self.network_options,
+            "preprocessing": self.preprocessing.to_dict(),
+            "task": self.task.to_dict(),
+            "facts": self.facts,
+        }
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Model:
+        """Load a model file, or the one of a run folder.
+
+        Raises:
+            ModelFileError: No such file, truncated, not ours, from a newer
+                Nunbit, or its weights do not fit its network.
+        """
+        target = Path(path)
+        if target.is_dir():
+            target = target / MODEL_FILE
+        tensors, header = load_tensors(target, kind="model")
+        try:
+            preprocessing = Preprocessing.from_dict(header["preprocessing"])
+            task = make_task(header["task"])
+            network = create_network(
+                header["network"],
+                outputs=task.outputs,
+                channels=preprocessing.channels,
+                image_size=preprocessing.image_size,
+                options=header["network_options"],
+            )
+        except ModelFileError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(
+                f"the header of `{target}` cannot be understood ({error}). It was written by "
+                f"Nunbit {header.get('nunbit', '?')}; this is {__version__}."
+            ) from error
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1:2] or [str(error)]
+            raise ModelFileError(
+                f"the weights of `{target}` do not fit the network `{header['network']}`: "
+                f"{first[0].strip()}"
+            ) from error
+        return cls(
+            network,
+            preprocessing=preprocessing,
+            task=task,
+            network_name=header["network"],
+            network_options=header["network_options"],
+            facts=header.get("facts", {}),
+        )
+
+
+def create_model(
+    network: str = "auto",
+    *,
+    classes: Sequence[str] | int,
+    image_size: int | None = None,
+    channels: int | None = None,
+    fit: Fit = "squash",
+    head: Literal["softmax", "sigmoid"] = "softmax",
+    seed: int = 0,
+) -> Model:
+    """Make a model with fresh weights.
+
+    Args:
+        network: A name that ``nunbit networks`` lists.
+        classes: Names in the order of the outputs, or their number.
+        image_size: Side of the pictures in pixels; default: the network's own.
+        channels: 1 = grey, 3 = RGB; default: the network's own.
+        fit: How a picture that is no square becomes one.
+        head: ``sigmoid`` gives two classes one output instead of two.
+        seed: The weights depend on it alone.
+    Raises:
+        OptionError: Unknown network, or a value out of range.
+        ShapeError: The pictures are too small for the network.
+
+    Example:
+        >>> model = create_model("mlp", classes=10)
+        >>> model.parameters
+        407050
+    """
+    info = find_network(network)
+    names = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
+    preprocessing = Preprocessing(
+        image_size=image_size or info.image_size, channels=channels or info.channels, fit=fit
+    )
+    task = Classification(names, head=head)
+    module = create_network(
+        network,
+        outputs=task.outputs,
+        channels=preprocessing.channels,
+        image_size=preprocessing.image_size,
+        seed=seed,
+    )
+    return Model(module, preprocessing=preprocessing, task=task, network_name=network)
+
+
+def create_model_for(
+    pictures: Pictures,
+    *,
+    network: str = "auto",
+    head: Literal["softmax", "sigmoid"] = "softmax",
+    seed: int = 0,
+) -> Model:
+    """Make a fresh model that fits given pictures: their size, channels and classes.
+
+    Raises:
+        OptionError: Unknown network, or a sigmoid head for more than two classes.
+        ShapeError: The pictures are too small for the network.
+    """
+    model = create_model(
+        network,
+        classes=pictures.classes,
+        image_size=pictures.preprocessing.image_size,
+        channels=pictures.preprocessing.channels,
+        head=head,
+        seed=seed,
+    )
+    model.preprocessing = pictures.preprocessing
+    if isinstance(model.task, Classification) and pictures.table.titles:
+        model.task = replace(model.task, titles=dict(pictures.table.titles))
+    return model

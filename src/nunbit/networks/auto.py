@@ -1,0 +1,110 @@
+"""``auto``: a small residual network whose depth and strides follow the picture size.
+
+It is what a folder of pictures gets where nobody asked for a paper's network. The
+body is ResNet's: two 3×3 convolutions and a shortcut. Larger pictures are halved
+more often before the first block, so that the work stays within what two
+processor cores do in minutes, and the last map is about 4×4 whatever came in.
+
+     8 →       8, 4                    (digits)
+    28 → 14:  14, 7, 4                 (MNIST)
+    32 → 16:  16, 8, 4                 (CIFAR-10)
+   128 → 64 → 32: 32, 16, 8, 4         (photographs)
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nunbit.networks._registry import register
+from nunbit.networks._sizes import need_size
+
+__all__ = ["Auto"]
+
+LAST_SIDE = 5
+"""Blocks are added until the map is at most this wide, in cells."""
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions beside a shortcut.
+
+    Shape:
+        input: (B, before, H, W).
+        output: (B, filters, ceil(H / stride), ceil(W / stride)).
+    Source: He et al. 2015, arXiv:1512.03385, figure 2.
+    Departs: where the size halves, the shortcut averages before its 1×1
+        convolution, so that it sees every cell and not one in four (He et al.
+        2018, arXiv:1812.01187, ResNet-D).
+    """
+
+    def __init__(self, before: int, filters: int, *, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, filters, 3, stride=stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(filters)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(filters)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride > 1 or before != filters:
+            pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
+            mix = nn.Conv2d(before, filters, 1, bias=False)
+            self.shortcut = nn.Sequential(pool, mix, nn.BatchNorm2d(filters))
+        self.relu2 = nn.ReLU()
+        nn.init.zeros_(self.norm2.weight)  # a block starts as its shortcut: trains faster
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu1(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        return self.relu2(y + self.shortcut(x))  # type: ignore[no-any-return]
+
+
+@register(
+    "auto",
+    title="small fast residual network, shaped by the picture size",
+    source="ours, after He et al. 2015 (ResNet)",
+    image_size=128,
+    channels=3,
+)
+class Auto(nn.Module):
+    """A stem, blocks that double filters and halve size, average pooling, one dense layer.
+
+    Shape:
+        input: (B, channels, image_size, image_size), float, normalised.
+        output: (B, outputs) logits.
+    Args:
+        outputs: Width of the last layer.
+        channels: Channels of the input.
+        image_size: Side of the input in pixels; at least 4.
+        width: Filters of the first block; 0 chooses 16 for grey and 32 for colour.
+    Raises:
+        ShapeError: The picture is too small.
+    """
+
+    def __init__(self, *, outputs: int, channels: int, image_size: int, width: int = 0) -> None:
+        super().__init__()
+        need_size("auto", image_size, 4)
+        width = width or (16 if channels == 1 else 32)
+        stride = 2 if image_size >= 24 else 1
+        stem: list[nn.Module] = [
+            nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
+        side = -(-image_size // stride)
+        while side > 40:
+            stem.append(nn.MaxPool2d(3, stride=2, padding=1))
+            side = -(-side // 2)
+        self.stem = nn.Sequential(*stem)
+        blocks: list[nn.Module] = [Block(width, width, stride=1)]
+        filters = width
+        while side > LAST_SIDE:
+            blocks.append(Block(filters, 2 * filters, stride=2))
+            filters, side = 2 * filters, -(-side // 2)
+        self.blocks = nn.Sequential(*blocks)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.head = nn.Linear(filters, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)  # (B, width, side, side)
+        x = self.blocks(x)  # (B, filters, about 4, about 4)
+        return self.head(self.flatten(self.pool(x)))  # type: ignore[no-any-return]

@@ -1,0 +1,72 @@
+"""``cnn-cats-dogs``: the small network that the course trains on cats and dogs.
+
+What it shows: padding keeps the size through a convolution, pooling halves it, and
+the number of filters doubles as the map shrinks.
+
+    128×128×3 → conv 3×3×8 same, ReLU, max-pool 2  → 64×64×8
+              → conv 3×3×16 same, ReLU, max-pool 2 → 32×32×16
+              → conv 3×3×32 same, ReLU, max-pool 2 → 16×16×32
+              → conv 3×3×64 same, ReLU, max-pool 2 → 8×8×64
+              → flatten 4,096 → dense 32, ReLU → dropout 0.4 → dense K
+
+The course ends in one sigmoid output; here that is ``--head sigmoid``.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nunbit.networks._registry import register
+from nunbit.networks._sizes import need_size
+
+__all__ = ["CnnCatsDogs"]
+
+FILTERS = (8, 16, 32, 64)
+
+
+@register(
+    "cnn-cats-dogs",
+    title="the course's cats-and-dogs network: four times convolution and pooling",
+    source="the course",
+    image_size=128,
+    channels=3,
+    lr=0.003,
+)
+class CnnCatsDogs(nn.Module):
+    """Four convolutions with padding, each followed by pooling, and a dense layer.
+
+    Shape:
+        input: (B, channels, image_size, image_size), float, normalised.
+        output: (B, outputs) logits.
+    Args:
+        outputs: Width of the last layer.
+        channels: Channels of the input.
+        image_size: Side of the input in pixels; at least 16.
+        dropout: Share of neurons dropped after the dense layer, 0..1.
+    Raises:
+        ShapeError: The picture is too small.
+    Source: the course; 155,665 parameters for 128x128 RGB and one output.
+    """
+
+    def __init__(
+        self, *, outputs: int, channels: int, image_size: int, dropout: float = 0.4
+    ) -> None:
+        super().__init__()
+        need_size("cnn-cats-dogs", image_size, 16)
+        layers: list[nn.Module] = []
+        before = channels
+        for filters in FILTERS:
+            layers += [nn.Conv2d(before, filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            before = filters
+        self.features = nn.Sequential(*layers)
+        side = image_size // 2 ** len(FILTERS)
+        self.flatten = nn.Flatten()
+        self.dense = nn.Linear(FILTERS[-1] * side * side, 32)
+        self.relu = nn.ReLU()
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(32, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.features(images)  # (B, 64, side, side)
+        x = self.relu(self.dense(self.flatten(x)))  # (B, 32)
+        return self.head(self.dropout(x))  # type: ignore[no-any-return]

@@ -1,0 +1,51 @@
+"""``mlp``: the dense baseline, a picture as one long row of numbers.
+
+What it shows: without convolution, a network must learn each place of the picture
+anew. It reads MNIST well all the same, because the digits stand in the middle.
+
+    28×28×1 → flatten 784 → dense 512, ReLU → dense K
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nunbit.networks._registry import register
+
+__all__ = ["MLP"]
+
+
+@register(
+    "mlp",
+    title="dense baseline: 784-512-K",
+    source="Keras' MNIST example; the course's first network",
+    image_size=28,
+    channels=1,
+    lr=0.002,
+    reported="97.86 % on MNIST (course)",
+)
+class MLP(nn.Module):
+    """Flatten, one hidden dense layer, one output layer.
+
+    Shape:
+        input: (B, channels, image_size, image_size), float, normalised.
+        output: (B, outputs) logits.
+    Args:
+        outputs: Width of the last layer.
+        channels: Channels of the input.
+        image_size: Side of the input in pixels.
+        width: Neurons of the hidden layer.
+    Source: the course; 407,050 parameters for 28x28 grey and 10 classes.
+    """
+
+    def __init__(self, *, outputs: int, channels: int, image_size: int, width: int = 512) -> None:
+        super().__init__()
+        self.flatten = nn.Flatten()
+        self.hidden = nn.Linear(channels * image_size * image_size, width)
+        self.relu = nn.ReLU()
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.flatten(images)  # (B, C*H*W)
+        x = self.relu(self.hidden(x))  # (B, width)
+        return self.head(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped

@@ -1,0 +1,177 @@
+"""Writing files so that nothing is lost, and the one file format for weights.
+
+A file appears whole or not at all: it is written beside its place, flushed to the
+disk and renamed. If the disk is full, the old file stays and the new one is
+removed.
+
+Model files and checkpoints are safetensors files whose header carries a JSON text
+under the key ``nunbit``. No pickle is written and none is ever loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nunbit.errors import ModelFileError, StorageError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["FORMAT_VERSION", "load_tensors", "read_header", "save_tensors", "write_atomic"]
+
+FORMAT_VERSION = 1
+"""Raised when an older Nunbit could not read what a newer one writes."""
+
+HEADER_KEY = "nunbit"
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        StorageError: No room, no right, no such folder; the old file is untouched.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise StorageError(_explain(path, len(raw), error)) from error
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _explain(path: Path, size_bytes: int, error: OSError) -> str:
+    kept = " The file that was there before is untouched." if path.exists() else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        free = shutil.disk_usage(_existing(path)).free
+        return (
+            f"disk full: `{path}` needs {size_bytes / 1e6:.1f} MB, {free / 1e6:.1f} MB are free."
+            f"{kept} Free some room, or write elsewhere with `--out DIR`."
+        )
+    return (
+        f"`{path}` cannot be written: {error.strerror}.{kept} "
+        "Give yourself the right to write there, or write elsewhere with `--out DIR`."
+    )
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def save_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    header: Mapping[str, Any],
+    *,
+    kind: Literal["model", "checkpoint"],
+) -> None:
+    """Write tensors and a header of plain data into one file, atomically.
+
+    Raises:
+        StorageError: As :func:`write_atomic`.
+    """
+    from safetensors.torch import save
+
+    text = json.dumps({"format": FORMAT_VERSION, "kind": kind, **header}, ensure_ascii=False)
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(path, save(plain, metadata={HEADER_KEY: text}))
+
+
+def read_header(path: Path, *, kind: Literal["model", "checkpoint"]) -> dict[str, Any]:
+    """Read the header of one of our files; weights are not touched.
+
+    Raises:
+        ModelFileError: There is no such file, it is truncated, not ours, of
+            another kind, or from a newer Nunbit.
+    """
+    try:
+        size_bytes = path.stat().st_size
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            raw = file.read(length) if length < min(size_bytes, 1 << 28) else b""
+    except OSError as error:
+        raise ModelFileError(
+            f"{kind} file `{path}` cannot be read: {error.strerror}. "
+            "Expected a file `model.safetensors` or a run folder that `nunbit train` wrote."
+        ) from error
+    try:
+        outer = json.loads(raw)
+        ends = [v["data_offsets"][1] for k, v in outer.items() if k != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if 8 + length > size_bytes and raw == b"" and 0 < length < 1 << 28:
+            raise _truncated(path, size_bytes, None) from error
+        raise _not_ours(path, kind) from error
+    expected = 8 + length + max(ends, default=0)
+    if size_bytes < expected:
+        raise _truncated(path, size_bytes, expected)
+    text = outer.get("__metadata__", {}).get(HEADER_KEY)
+    if text is None:
+        raise _not_ours(path, kind)
+    header: dict[str, Any] = json.loads(text)
+    if header.get("format", 0) > FORMAT_VERSION:
+        raise ModelFileError(
+            f"`{path}` has format {header['format']} (written by Nunbit "
+            f"{header.get('nunbit', '?')}); this Nunbit reads up to {FORMAT_VERSION}. "
+            "Update with `pip install -U nunbit`."
+        )
+    if header.get("kind") != kind:
+        raise ModelFileError(f"`{path}` is a {header.get('kind')} file, expected a {kind} file.")
+    return header
+
+
+def _truncated(path: Path, size_bytes: int, expected: int | None) -> ModelFileError:
+    wanted = f"{expected:,} bytes" if expected else "more"
+    return ModelFileError(
+        f"`{path}` is truncated: it has {size_bytes:,} bytes, its header promises {wanted}. "
+        "Copy it again from where it was whole."
+    )
+
+
+def _not_ours(path: Path, kind: str) -> ModelFileError:
+    return ModelFileError(
+        f"`{path}` is not a {kind} file of Nunbit (no safetensors file with a Nunbit header). "
+        "Expected a file `model.safetensors` or a run folder that `nunbit train` wrote."
+    )
+
+
+def load_tensors(
+    path: Path, *, kind: Literal["model", "checkpoint"]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and header of one of our files.
+
+    Raises:
+        ModelFileError: As :func:`read_header`.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    header = read_header(path, kind=kind)
+    try:
+        return load_file(path), header
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"`{path}` is damaged: {error}.") from error

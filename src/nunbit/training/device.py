@@ -1,0 +1,107 @@
+"""Where and how to compute: device, precision, memory layout, threads.
+
+What is chosen here changes speed, never meaning. Scores are always computed in
+float32, whatever training used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from nunbit.errors import OptionError
+
+__all__ = ["Plan", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How this run computes; printed in its header and kept in its folder.
+
+    Args:
+        bfloat16: Whether training runs in bfloat16 where that is safe (autocast).
+        channels_last: Whether pictures and filters lie in memory with the channels
+            innermost.
+        threads: Threads of the processor that compute.
+        loader_threads: Threads that augment, on the same cores.
+    """
+
+    device: torch.device
+    bfloat16: bool
+    channels_last: bool
+    threads: int
+    loader_threads: int
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which the training forward pass runs."""
+        if not self.bfloat16:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def describe(self) -> str:
+        """Return the plan in one line for people."""
+        number = "bfloat16" if self.bfloat16 else "float32"
+        layout = ", channels last" if self.channels_last else ""
+        where = f"{self.device.type}, {self.threads} threads"
+        if self.device.type == "cuda":
+            where = torch.cuda.get_device_name(self.device)
+        return f"{where}, {number}{layout}"
+
+
+def make_plan(device: str, precision: str, *, network: nn.Module) -> Plan:
+    """Choose how to compute.
+
+    The rule for ``precision="auto"``, measured in ``benchmarks/precision.py``:
+    bfloat16 where the processor multiplies in it (AVX-512 BF16 or AMX; any CUDA
+    card since Ampere), float32 elsewhere. Channels last wherever there are
+    convolutions.
+
+    Raises:
+        OptionError: The device is unknown or not there.
+    """
+    chosen = _find_device(device)
+    convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
+    threads = torch.get_num_threads()
+    return Plan(
+        device=chosen,
+        bfloat16=precision == "bfloat16" or (precision == "auto" and _has_bfloat16(chosen)),
+        channels_last=convolves,
+        threads=threads,
+        loader_threads=max(1, min(os.cpu_count() or 1, 16)),
+    )
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if kind not in there or (number and not number.isdigit()):
+        raise OptionError(f"device is `{name}`, expected auto, cpu, cuda, cuda:N or mps.")
+    if int(number or 0) >= there[kind]:
+        raise OptionError(
+            f"device `{name}` is not there: this machine has {there[kind]} `{kind}` devices. "
+            "Pass `--device auto` or `--device cpu`."
+        )
+    return torch.device(name)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        # torch has no public question for this; the names are there since 2.1 and 2.4.
+        asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, ask, bool)() for ask in asks)
+    return False

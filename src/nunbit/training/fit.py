@@ -1,0 +1,240 @@
+"""``fit``: train a model on pictures. It sets up what the loop needs, and calls it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nunbit.augment import Augment, choose_augment
+from nunbit.data.batches import Batches, Mover
+from nunbit.data.pictures import Pictures
+from nunbit.data.splits import split_csv
+from nunbit.errors import CheckpointError, OptionError, name_list
+from nunbit.model import Model
+from nunbit.networks import find_network
+from nunbit.runs import RunFolder, versions
+from nunbit.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from nunbit.training.checkpoint import load_checkpoint, table_digest
+from nunbit.training.device import make_plan
+from nunbit.training.loop import Job, Progress, run_loop
+from nunbit.training.optimizers import make_optimizer, make_schedule
+from nunbit.training.options import TrainOptions, resolve
+from nunbit.training.progress import ProgressPrinter
+
+__all__ = ["History", "fit"]
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened in training.
+
+    Args:
+        epochs: One mapping of scores per epoch, as in ``history.jsonl``.
+        seconds: Time spent training, without validation.
+        images_per_second: Training pictures per second over the whole run.
+        stop_reason: Why it ended early, or None.
+        run: The run folder.
+        options: The options as they were resolved.
+        plan: Device, precision and threads, in one line.
+    """
+
+    epochs: Sequence[Mapping[str, float]]
+    seconds: float
+    images_per_second: float
+    stop_reason: str | None
+    run: Path
+    options: TrainOptions = field(repr=False)
+    plan: str = ""
+
+    def __getitem__(self, name: str) -> list[float]:
+        """Return one score over the epochs: ``history["val_loss"]``."""
+        if not self.epochs or name not in self.epochs[0]:
+            known = ", ".join(self.epochs[0]) if self.epochs else "none"
+            raise KeyError(f"no score {name!r} in the history; there are: {known}")
+        return [epoch[name] for epoch in self.epochs]
+
+
+def fit(
+    model: Model,
+    pictures: Pictures,
+    *,
+    epochs: int | None = None,
+    augment: Augment | str | None = None,
+    callbacks: Sequence[Callback] = (),
+    options: TrainOptions | None = None,
+    out: str | os.PathLike[str] | None = None,
+    resume: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a model; the network changes in place, and a run folder is left behind.
+
+    Args:
+        model: From :func:`nunbit.create_model`. A fresh one takes over the
+            preprocessing of the pictures; a trained one keeps its own.
+        pictures: From :func:`nunbit.load`.
+        epochs: Times through the training pictures; short for the option.
+        augment: How training pictures are moved about; short for the option.
+        callbacks: Called in order, after those that the options ask for.
+        options: Everything else.
+        out: The run folder; default ``runs/<source>-<network>-<number>``.
+        resume: The run folder to continue, with the same model, pictures, options
+            and callbacks as before.
+        progress: Whether to show progress on standard error.
+    Raises:
+        OptionError: Model and pictures do not fit each other, or an option or a
+            callback is wrong; before the first step.
+        TrainingError: The loss is no finite number.
+        CheckpointError: There is nothing to continue, or it belongs to another run.
+        KeyboardInterrupt: Ctrl-C, after the checkpoint has been written.
+
+    Example:
+        >>> import tempfile, nunbit
+        >>> pictures = nunbit.load("digits")
+        >>> model = nunbit.create_model("mlp", classes=10, image_size=8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     history = nunbit.fit(
+        ...         model, pictures, epochs=2, out=folder, progress=False
+        ...     )
+        >>> len(history["val_loss"])
+        2
+    """
+    options = options or TrainOptions()
+    if epochs is not None:
+        options = replace(options, epochs=epochs)
+    if isinstance(augment, str):
+        options = replace(options, augment=augment)
+    _match(model, pictures)
+    info = find_network(model.network_name)
+    chosen = resolve(options, pictures=len(pictures.train), network_lr=info.lr)
+    if isinstance(augment, Augment):
+        augment_name, mover = "Augment", augment
+    else:
+        augment_name, mover = choose_augment(chosen.augment, channels=model.preprocessing.channels)
+    job = _make_job(model, pictures, chosen, mover, callbacks)
+    if progress:
+        job.callbacks = [*job.callbacks, ProgressPrinter()]
+    state = Progress(peak_lr=chosen.lr or 0.0)
+    if resume is None:
+        job.run = RunFolder.create(out, source=pictures.source, network=model.network_name)
+        record = {
+            "source": pictures.source,
+            "origin": pictures.origin,
+            "network": model.network_name,
+            "task": model.task.to_dict(),
+            "pictures": pictures.options.to_dict(),
+            "training": chosen.to_dict(),
+            "augment": {"name": augment_name, **mover.to_dict()},
+            "preprocessing": model.preprocessing.to_dict(),
+            "notes": pictures.notes,
+            "unreadable": [[each.name, each.reason] for each in pictures.unreadable],
+            "plan": job.plan.describe(),
+            "versions": versions(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        job.run.write_options(record)
+        job.run.write_split(split_csv(pictures.table))
+        run_loop(job, state)
+    else:
+        job.run = RunFolder.open(resume)
+        run_loop(job, state, restore=lambda: _restore(job, state))
+    model.facts["trained_on"] = {"source": pictures.source, "images": len(pictures.train)}
+    model.save(job.run.model_file)
+    seen = len(state.history) * len(pictures.train)
+    return History(
+        epochs=state.history,
+        seconds=round(state.total_seconds, 3),
+        images_per_second=round(seen / max(state.total_seconds, 1e-9), 1),
+        stop_reason=state.stop_reason,
+        run=job.run.path,
+        options=chosen,
+        plan=job.plan.describe(),
+    )
+
+
+def _match(model: Model, pictures: Pictures) -> None:
+    """Check that the pictures are what the network takes; hand over the preprocessing."""
+    has, gets = model.preprocessing, pictures.preprocessing
+    if (has.image_size, has.channels) != (gets.image_size, gets.channels):
+        raise OptionError(
+            f"the network takes {has.image_size}×{has.image_size} pictures with {has.channels} "
+            f"channels, got {gets.image_size}×{gets.image_size} with {gets.channels}. Pass "
+            f"`create_model(..., image_size={gets.image_size}, channels={gets.channels})`."
+        )
+    if "trained_on" not in model.facts:
+        model.preprocessing = gets
+        model.task = model.task.with_names(pictures.classes, pictures.table.titles)
+    elif tuple(pictures.classes) != model.classes:
+        raise OptionError(
+            f"the network was trained for {name_list(model.classes)}; the pictures show "
+            f"{name_list(pictures.classes)}. Make a new model with `create_model`."
+        )
+
+
+def _make_job(
+    model: Model,
+    pictures: Pictures,
+    options: TrainOptions,
+    augment: Augment,
+    callbacks: Sequence[Callback],
+) -> Job:
+    plan = make_plan(options.device, options.precision, network=model.network)
+    model.network.to(plan.device)
+    if plan.channels_last:
+        model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    move: Mover | None = None
+    if not augment.is_identity:
+
+        def move(pixels: Any, ids: Any, epoch: int) -> Any:
+            return augment.apply(pixels, ids=ids, seed=options.seed, epoch=epoch)
+
+    batches = Batches(
+        pictures.train,
+        model.task.targets(pictures.train.labels),
+        batch_size=options.batch_size or 1,
+        seed=options.seed,
+        move=move,
+        threads=plan.loader_threads,
+    )
+    return Job(
+        model=model,
+        batches=batches,
+        validation=pictures.validation,
+        options=options,
+        plan=plan,
+        optimizer=make_optimizer(model.network, options),
+        schedule=make_schedule(options, steps_per_epoch=batches.steps_per_epoch),
+        callbacks=[*_asked_callbacks(options), *callbacks],
+        run=RunFolder(Path()),
+        pictures_digest=table_digest(pictures.table),
+    )
+
+
+def _asked_callbacks(options: TrainOptions) -> list[Callback]:
+    """Make the callbacks that the options ask for."""
+    found: list[Callback] = []
+    if options.save_best_only:
+        found.append(ModelCheckpoint(monitor=options.monitor, save_best_only=True))
+    if options.plateau_patience is not None:
+        found.append(ReduceLROnPlateau(options.monitor, patience=options.plateau_patience))
+    if options.patience is not None:
+        found.append(
+            EarlyStopping(options.monitor, patience=options.patience, restore_best_weights=True)
+        )
+    return found
+
+
+def _restore(job: Job, progress: Progress) -> None:
+    saved = load_checkpoint(job.run.checkpoint_file, job)
+    for name, value in saved.items():
+        setattr(progress, name, value)
+    if progress.epoch >= job.epochs or progress.stop_reason is not None:
+        why = progress.stop_reason or f"all {job.epochs} epochs are done"
+        raise CheckpointError(
+            f"`{job.run.path}` is finished: {why}. Start a new run to train for longer."
+        )

@@ -1,0 +1,310 @@
+"""The training loop, in plain PyTorch. This is the file to read.
+
+    for each epoch:
+        for each batch:  forward, loss, backward, step
+        validate, tell the callbacks, write a checkpoint
+
+Nothing here depends on what ran before: the order of pictures, their augmentation
+and the dropout of each step are derived from (seed, epoch, step or picture). That
+is why a run that was interrupted and resumed equals one that was not.
+
+Many processes are not here yet. Their places are marked "ranks".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nunbit.data.batches import Batch, Batches
+from nunbit.data.pictures import PictureSet
+from nunbit.errors import TrainingError
+from nunbit.model import EVALUATION_BATCH, Model
+from nunbit.randomness import derive_seed
+from nunbit.runs import RunFolder
+from nunbit.tasks import Direction
+from nunbit.training.callbacks.base import Action, Callback, LoadWeights, Moment, SetLR, Stop
+from nunbit.training.checkpoint import save_checkpoint
+from nunbit.training.device import Plan
+from nunbit.training.options import TrainOptions
+
+__all__ = ["Job", "Progress", "run_loop"]
+
+
+@dataclass
+class Job:
+    """What is trained on what, and how; fixed for the whole run."""
+
+    model: Model
+    batches: Batches
+    validation: PictureSet | None
+    options: TrainOptions
+    """Resolved: nothing in it is left open."""
+    plan: Plan
+    optimizer: torch.optim.Optimizer
+    schedule: Callable[[int], float]
+    callbacks: Sequence[Callback]
+    run: RunFolder
+    pictures_digest: str
+
+    @property
+    def epochs(self) -> int:
+        """Epochs planned."""
+        return self.options.epochs or 1
+
+    @property
+    def known_scores(self) -> dict[str, Direction]:
+        """Every score there will be at an epoch's end, and which way is better."""
+        known = dict(self.model.task.scores)
+        if self.validation is not None:
+            known |= {f"val_{name}": way for name, way in self.model.task.scores.items()}
+        return known
+
+
+@dataclass
+class Progress:
+    """How far training has come. With weights and callbacks it is all of the state."""
+
+    peak_lr: float
+    epoch: int = 0
+    step: int = 0
+    """Steps done in this epoch."""
+    seen: int = 0
+    """Pictures seen in this epoch."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Scores of this epoch, summed over the pictures."""
+    seconds: float = 0.0
+    """Spent in this epoch, training only."""
+    total_seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    stop_reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for the checkpoint."""
+        return dataclasses.asdict(self)
+
+
+def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None = None) -> None:
+    """Train from where ``progress`` stands to the end.
+
+    Args:
+        restore: Called after the callbacks have begun, to load a checkpoint.
+    Raises:
+        TrainingError: The loss is no finite number.
+        KeyboardInterrupt: Ctrl-C, after the checkpoint has been written.
+        StorageError: A checkpoint cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        for callback in job.callbacks:
+            stack.callback(callback.teardown)
+        stack.enter_context(torch.random.fork_rng())  # the caller's randomness stays as it was
+        interrupt = stack.enter_context(_catch_interrupt())
+        _call(job, progress, "on_train_begin")
+        if restore is not None:
+            restore()
+        while progress.epoch < job.epochs and progress.stop_reason is None:
+            if progress.step == 0:
+                _call(job, progress, "on_epoch_begin")
+            _train_epoch(job, progress, interrupt)
+            if not interrupt.is_set():
+                _end_epoch(job, progress)
+            save_checkpoint(job.run.checkpoint_file, job, progress)  # ranks: only the first
+            if interrupt.is_set():
+                break
+        _call(job, progress, "on_train_end", logs=progress.history[-1] if progress.history else {})
+        if interrupt.is_set():
+            job.model.save(job.run.model_file)
+            raise KeyboardInterrupt
+
+
+def _train_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> None:
+    """Train through the rest of an epoch, or until Ctrl-C."""
+    steps = job.batches.steps_per_epoch
+    job.model.network.train()
+    started = time.perf_counter()
+    for batch in job.batches.of_epoch(progress.epoch, start=progress.step):
+        global_step = progress.epoch * steps + progress.step
+        lr = progress.peak_lr * job.schedule(global_step)
+        for group in job.optimizer.param_groups:
+            group["lr"] = lr
+        _seed_dropout(job, global_step)
+        _call(job, progress, "on_train_batch_begin", lr=lr)
+        sums = _train_step(job, batch, progress)
+        for name, value in sums.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+        progress.seen += len(batch)
+        progress.step += 1
+        loss = sums["loss"] / len(batch)
+        _call(job, progress, "on_train_batch_end", lr=lr, logs={"loss": loss})
+        if interrupt.is_set() and progress.step < steps:
+            break
+    progress.seconds += time.perf_counter() - started
+
+
+def _train_step(job: Job, batch: Batch, progress: Progress) -> dict[str, float]:
+    """Forward, loss, backward, step; returns each score summed over the batch."""
+    model, options, device = job.model, job.options, job.plan.device
+    sums: dict[str, float] = {}
+    for part in batch.parts(options.accumulate):
+        images = part.images.to(device, non_blocking=True)  # uint8 (b, C, H, W)
+        targets = part.targets.to(device, non_blocking=True)
+        with job.plan.autocast():
+            outputs = model.network(model.normalise(images))  # (b, K)
+        loss = model.task.loss(outputs, targets, smoothing=options.label_smoothing)
+        # The mean over the whole batch: each part counts by its pictures.
+        share = loss * (len(part) / len(batch))
+        share.backward()  # type: ignore[no-untyped-call]  # ranks: average after the last part
+        found = {"loss": loss.detach() * len(part), **model.task.count(outputs.detach(), targets)}
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + float(value)
+    if not math.isfinite(sums["loss"]):
+        raise TrainingError(_explain_loss(job, progress, sums["loss"]))
+    if options.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(model.network.parameters(), options.clip_norm)
+    job.optimizer.step()
+    job.optimizer.zero_grad(set_to_none=True)
+    return sums
+
+
+def _end_epoch(job: Job, progress: Progress) -> None:
+    """Validate, write the history, tell the callbacks, go on to the next epoch."""
+    lr = float(job.optimizer.param_groups[0]["lr"])
+    logs = {name: value / progress.seen for name, value in progress.sums.items()}
+    if job.validation is not None:
+        _call(job, progress, "on_validation_begin", lr=lr, logs=logs)
+        logs |= {f"val_{name}": value for name, value in _validate(job, job.validation).items()}
+        _call(job, progress, "on_validation_end", lr=lr, logs=logs)
+    entry = {
+        "epoch": progress.epoch + 1,
+        **logs,
+        "lr": lr,
+        "seconds": round(progress.seconds, 3),
+        "images_per_second": round(progress.seen / max(progress.seconds, 1e-9), 1),
+    }
+    progress.history.append(entry)
+    progress.total_seconds += progress.seconds
+    job.run.write_history(progress.history)  # ranks: only the first
+    _call(job, progress, "on_epoch_end", lr=lr, logs=logs)
+    progress.epoch += 1
+    progress.step, progress.seen, progress.sums, progress.seconds = 0, 0, {}, 0.0
+
+
+def _validate(job: Job, pictures: PictureSet) -> dict[str, float]:
+    """Score the validation pictures, each once, in float32, never augmented."""
+    task = job.model.task
+    chunks = (
+        pictures.take(slice(start, start + EVALUATION_BATCH))
+        for start in range(0, len(pictures), EVALUATION_BATCH)
+    )
+    outputs = torch.from_numpy(job.model.outputs(chunks))  # ranks: gathered by picture id
+    targets = task.targets(pictures.labels)
+    scores = {"loss": float(task.loss(outputs, targets))}
+    for name, value in task.count(outputs, targets).items():
+        scores[name] = float(value) / len(pictures)
+    return scores
+
+
+def _call(
+    job: Job,
+    progress: Progress,
+    hook: str,
+    *,
+    lr: float | None = None,
+    logs: dict[str, float] | None = None,
+) -> None:
+    """Call a hook of every callback that has it, and carry out what they ask for."""
+    called = [c for c in job.callbacks if getattr(type(c), hook) is not getattr(Callback, hook)]
+    if not called:
+        return
+    network = job.model.network
+
+    def weights() -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    moment = Moment(
+        epoch=progress.epoch,
+        step=progress.step,
+        epochs=job.epochs,
+        steps_per_epoch=job.batches.steps_per_epoch,
+        lr=progress.peak_lr if lr is None else lr,
+        logs=MappingProxyType(dict(logs or {})),
+        known=MappingProxyType(job.known_scores),
+        folder=job.run.path,
+        weights=weights,
+        save_model=lambda path: _discard(job.model.save(path)),
+    )
+    for callback in called:
+        action: Action | None = getattr(callback, hook)(moment)
+        if isinstance(action, Stop):
+            progress.stop_reason = progress.stop_reason or action.reason
+        elif isinstance(action, SetLR):
+            progress.peak_lr = action.lr
+        elif isinstance(action, LoadWeights):
+            network.load_state_dict(dict(action.weights))
+
+
+def _discard(_: object) -> None:
+    """Drop a result."""
+
+
+def _seed_dropout(job: Job, global_step: int) -> None:
+    """Give the layers that draw random numbers this step's own ones."""
+    seed = derive_seed(job.options.seed, "dropout", global_step)  # ranks: and the rank
+    if job.plan.device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
+
+
+def _explain_loss(job: Job, progress: Progress, loss: float) -> str:
+    lr = float(job.optimizer.param_groups[0]["lr"])
+    kept = "No epoch was finished before."
+    if progress.history:
+        kept = (
+            f"Nothing is lost: the {progress.epoch} finished epochs are in "
+            f"`{job.run.checkpoint_file}`."
+        )
+    tries = [f"`--lr {(job.options.lr or lr) / 10:g}`"]
+    if job.options.clip_norm is None:
+        tries.append("`--clip-norm 1`")
+    if job.plan.bfloat16:
+        tries.append("`--precision float32`")
+    return (
+        f"the loss is {loss:g} at step {progress.step + 1} of epoch {progress.epoch + 1} "
+        f"(learning rate {lr:g}), expected a finite number. {kept} Try {' or '.join(tries)}."
+    )
+
+
+@contextlib.contextmanager
+def _catch_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a flag, so that a step is never torn; the second stops at once.
+
+    SIGTERM, as a cluster sends it, is treated alike.
+    """
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag  # signals reach the main thread only
+        return
+
+    def note(number: int, frame: object) -> None:
+        if flag.is_set():
+            raise KeyboardInterrupt
+        flag.set()
+
+    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield flag
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
