@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     )
     from nunbit.training.fit import History, fit
     from nunbit.training.options import TrainOptions
+    from nunbit.training.progress import ProgressPrinter
 
 _PLACES = {
     "nunbit.augment": ["Augment"],
@@ -76,6 +77,7 @@ _PLACES = {
     ],
     "nunbit.training.fit": ["History", "fit"],
     "nunbit.training.options": ["TrainOptions"],
+    "nunbit.training.progress": ["ProgressPrinter"],
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 
@@ -98,6 +100,7 @@ __all__ = [
     "PictureError",
     "PictureSet",
     "Pictures",
+    "ProgressPrinter",
     "ReduceLROnPlateau",
     "SetLR",
     "ShapeError",

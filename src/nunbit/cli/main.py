@@ -38,6 +38,7 @@ app = App(
     version=f"nunbit {__version__}",
     help_format="plaintext",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 add_command(
     app,

@@ -114,7 +114,7 @@ def write_run_report(
         network=model.network_name,
         facts=describe_facts(model, pictures, history),
         notes=pictures.notes,
-        history=history.epochs,
+        history=[{k: v for k, v in e.items() if k != "images_per_second"} for e in history.epochs],
         evaluations=evaluations,
         misread=misread,
         misread_split=shown,
