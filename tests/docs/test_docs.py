@@ -1,0 +1,106 @@
+"""What the docs say, runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from nunbit.cli.main import run
+from tests.docs.write_options import TARGET, render
+
+ROOT = Path(__file__).parents[2]
+PAGES = ("README.md", "README.ko.md")
+REAL_SETS = ("mnist", "fashion-mnist", "cifar10", "cats-dogs")
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the code blocks of a page in one language."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(page: str) -> list[list[str]]:
+    """Return the commands of a page, each as words without the leading ``nunbit``."""
+    lines = [line for block in blocks(page, "console") for line in block.splitlines()]
+    found = [shlex.split(line[2:]) for line in lines if line.startswith("$ ")]
+    assert found
+    assert all(words[0] == "nunbit" for words in found)
+    return [words[1:] for words in found]
+
+
+def needs_real_pictures(words: list[str]) -> bool:
+    return words[0] == "train" and words[1] in REAL_SETS
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a folder `photos` of cats (bright) and dogs (dark)."""
+    rng = np.random.default_rng(0)
+    for name, level in (("cat", 170), ("dog", 80)):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for k in range(1, 21):
+            picture = np.clip(level + rng.integers(-60, 60, (40, 50, 3)), 0, 255)
+            cv2.imwrite(str(tmp_path / "photos" / name / f"{k}.jpg"), picture.astype(np.uint8))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_the_page_run(page: str, desk: Path) -> None:
+    for words in commands(page):
+        if not needs_real_pictures(words):
+            assert run(words) == 0, words
+    assert (desk / "guesses.csv").is_file()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    "words", [w for w in commands("README.md") if needs_real_pictures(w)], ids=" ".join
+)
+def test_the_commands_on_real_pictures_run(words: list[str], desk: Path) -> None:
+    if "NUNBIT_DATA" not in os.environ:
+        pytest.skip("set NUNBIT_DATA to run it")
+    assert run(words) == 0
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_of_the_page_runs(page: str, desk: Path) -> None:
+    for block in blocks(page, "python"):
+        exec(compile(block, page, "exec"), {})  # noqa: S102  # our own page
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
+def test_the_make_targets_of_the_page_exist(page: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        word for block in blocks(page, "sh") for word in re.findall(r"^make (\S+)", block, re.M)
+    }
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("page", [*PAGES, "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_links_within_the_project_lead_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), f"{page} links to {target}"
+
+
+def test_the_tree_in_the_architecture_page_is_the_tree() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    source = ROOT / "src" / "nunbit"
+    for path in [*source.iterdir(), *(source / "data").iterdir(), *(source / "training").iterdir()]:
+        if path.name.startswith(("_", ".")) or path.name == "py.typed":
+            continue
+        assert path.name in text, f"ARCHITECTURE.md does not know {path.relative_to(source)}"
+    for name in set(re.findall(r"\b([a-z_]+\.py)\b", text)):
+        assert list(source.rglob(name)), f"ARCHITECTURE.md names {name}, which is not there"
+
+
+def test_the_options_page_is_up_to_date() -> None:
+    assert TARGET.read_text(encoding="utf-8") == render(), "run `make docs`"
