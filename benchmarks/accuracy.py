@@ -20,8 +20,8 @@ from typing import Any
 
 from _common import publish, spread
 
-COURSE = "--optimizer adam --schedule constant --lr 0.001".split()
-MNIST = [*COURSE, *"--batch-size 200 --epochs 30".split()]
+COURSE = ["--optimizer", "adam", "--schedule", "constant", "--lr", "0.001"]
+MNIST = [*COURSE, *["--batch-size", "200", "--epochs", "30"]]
 JOBS: dict[str, tuple[list[str], str]] = {
     "mnist-auto": (["mnist"], ">= 99.0 %"),
     "mnist-mlp": (["mnist", "--network", "mlp", *MNIST, "--patience", "10"], ">= 97.8 %"),
@@ -32,9 +32,17 @@ JOBS: dict[str, tuple[list[str], str]] = {
     ),
     "cats-dogs-cnn": (
         [
-            *"cats-dogs --network cnn-cats-dogs --head sigmoid --augment course".split(),
+            *[
+                "cats-dogs",
+                "--network",
+                "cnn-cats-dogs",
+                "--head",
+                "sigmoid",
+                "--augment",
+                "course",
+            ],
             *COURSE,
-            *"--batch-size 100 --epochs 100 --patience 10".split(),
+            *["--batch-size", "100", "--epochs", "100", "--patience", "10"],
         ],
         "end to end",
     ),

@@ -27,7 +27,7 @@ WAYS = [(False, False), (False, True), (True, False), (True, True)]
 STEPS = 8
 
 
-def make_step(name: str, *, bfloat16: bool, channels_last: bool):  # noqa: ANN201  # a closure
+def make_step(name: str, *, bfloat16: bool, channels_last: bool):  # a closure
     """Return a function that does one training step."""
     batch, channels, size = CASES[name]
     network = create_network(name.split()[0], outputs=10, channels=channels, image_size=size)

@@ -9,12 +9,41 @@ import pytest
 
 import nunbit
 
-PUBLIC = """
-Augment Callback CheckpointError DataError DataOptions EarlyStopping History LoadWeights
-MissingExtraError Model ModelCheckpoint ModelFileError Moment NunbitError OptionError PictureError
-PictureSet Pictures ProgressPrinter ReduceLROnPlateau SetLR ShapeError Stop StorageError
-TrainOptions TrainingError __version__ create_model create_model_for evaluate fit load
-""".split()
+PUBLIC = [
+]
+    "Augment",
+    "Callback",
+    "CheckpointError",
+    "DataError",
+    "DataOptions",
+    "EarlyStopping",
+    "History",
+    "LoadWeights",
+    "MissingExtraError",
+    "Model",
+    "ModelCheckpoint",
+    "ModelFileError",
+    "Moment",
+    "NunbitError",
+    "OptionError",
+    "PictureError",
+    "PictureSet",
+    "Pictures",
+    "ProgressPrinter",
+    "ReduceLROnPlateau",
+    "SetLR",
+    "ShapeError",
+    "Stop",
+    "StorageError",
+    "TrainOptions",
+    "TrainingError",
+    "__version__",
+    "create_model",
+    "create_model_for",
+    "evaluate",
+    "fit",
+    "load",
+]
 
 HEAVY = ("torch", "cv2", "numpy", "sklearn", "scipy", "torchmetrics", "jinja2", "uvicorn")
 
