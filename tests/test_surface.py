@@ -10,7 +10,6 @@ import pytest
 import nunbit
 
 PUBLIC = [
-]
     "Augment",
     "Callback",
     "CheckpointError",

@@ -74,9 +74,7 @@ def json_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> dict[str, o
     return data
 
 
-def test_train_json_keeps_its_contract(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_train_json_keeps_its_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "digits", "--network", "mlp", "--epochs", "3", "--out", str(tmp_path / "r")]
     data = json_of(words, capsys)
     assert set(data) >= TRAIN_KEYS
@@ -100,9 +98,7 @@ def test_train_without_a_test_split_says_null(
     assert data["classes"] == ["bright", "dark"]
 
 
-def test_train_names_the_run_folder_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_train_names_the_run_folder_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         assert run(["train", "shapes", "--network", "mlp", "--epochs", "1"]) == 0
@@ -119,9 +115,7 @@ def test_train_names_the_run_folder_itself(
     }
 
 
-def test_text_says_what_people_need(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_text_says_what_people_need(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "r")
     assert run(["train", "digits", "--network", "mlp", "--epochs", "2", "--out", out]) == 0
     text, progress = out_of(capsys)

@@ -20,6 +20,7 @@ from nunbit.training.options import TrainOptions
 if TYPE_CHECKING:
     from nunbit.data.pictures import Pictures
     from nunbit.evaluation.finish import Result
+    from nunbit.model import Model
 
 __all__ = ["NetworkOptions", "RunOptions", "train"]
 
@@ -91,8 +92,7 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
     model = create_model_for(
         pictures, network=network.network, head=network.head, seed=training.seed
     )
-    _header(pictures, output)
-    output.facts({"Network": f"{model.network_name}, {model.parameters:,} parameters"})
+    _header(pictures, model, output)
     history = fit(model, pictures, options=training, out=run.out)
     return finish(model, pictures, history, command=_command())
 
@@ -134,7 +134,7 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
     model = create_model_for(
         pictures, network=record["network"], head=kept["head"], seed=training.seed
     )
-    _header(pictures, output)
+    _header(pictures, model, output)
     output.facts({"Resumes": folder})
     history = fit(
         model, pictures, augment=Augment.from_dict(augment), options=training, resume=folder
@@ -188,7 +188,7 @@ def _load(source: str, options: DataOptions) -> Pictures:
         )
 
 
-def _header(pictures: Pictures, output: Output) -> None:
+def _header(pictures: Pictures, model: Model, output: Output) -> None:
     made = pictures.preprocessing
     sets = {
         "train": pictures.train,
@@ -201,6 +201,7 @@ def _header(pictures: Pictures, output: Output) -> None:
         "Pictures": f"{pictures.source}: {counts}",
         "Classes": f"{len(pictures.classes)}: {name_list(pictures.classes)}",
         "Seen as": f"{made.image_size}×{made.image_size} {colour}, fit: {made.fit}",
+        "Network": f"{model.network_name}, {model.parameters:,} parameters",
     }
     output.facts(facts)
     for note in pictures.notes:
