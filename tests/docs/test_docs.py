@@ -104,3 +104,31 @@ def test_the_tree_in_the_architecture_page_is_the_tree() -> None:
 
 def test_the_options_page_is_up_to_date() -> None:
     assert TARGET.read_text(encoding="utf-8") == render(), "run `make docs`"
+
+
+def test_the_python_words_of_the_design_work(desk: Path) -> None:
+    """The contract of the Python API, word for word but for the network and the epochs."""
+    import nunbit
+
+    pictures = nunbit.load("photos/", image_size=32, validation=0.1, seed=0)
+    model = nunbit.create_model("cnn-cats-dogs", classes=pictures.classes, image_size=32)
+    history = nunbit.fit(
+        model,
+        pictures,
+        epochs=3,
+        augment=nunbit.Augment(shear_range=11.5, zoom_range=0.2, horizontal_flip=True),
+        callbacks=[
+            nunbit.ModelCheckpoint(save_best_only=True),
+            nunbit.EarlyStopping(patience=3, restore_best_weights=True),
+        ],
+    )
+    assert pictures.test is None
+    scores = nunbit.evaluate(model, pictures.validation)
+    assert model.summary().startswith("cnn-cats-dogs: 3×32×32 → cat, dog")
+    predicted = model.predict(["photos/cat/1.jpg", desk / "photos" / "dog" / "2.jpg"])
+    model.save("cats.safetensors")
+    again = nunbit.Model.load("cats.safetensors")
+    assert again.predict(["photos/cat/1.jpg", "photos/dog/2.jpg"]) == predicted
+    assert (Path(history.run) / "checkpoints" / "best.safetensors").is_file()
+    assert len(history["val_loss"]) == 3
+    assert 0 <= scores["accuracy"] <= 1
