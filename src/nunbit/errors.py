@@ -23,6 +23,7 @@ __all__ = [
     "TrainingError",
     "did_you_mean",
     "name_list",
+    "nearest",
 ]
 
 
@@ -69,6 +70,18 @@ class MissingExtraError(NunbitError, ImportError):
     """A feature needs a package that is not installed."""
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is spelt most like ``name``, or None where none is near.
+
+    Example:
+        >>> nearest("DGO", ["Cat", "Dog"])
+        'Dog'
+    """
+    written = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), written, n=1, cutoff=0.5)
+    return written[near[0]] if near else None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``' Did you mean `x`?'``, or nothing where no known name is near.
 
@@ -76,8 +89,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         >>> did_you_mean("cnn-mnst", ["mlp", "cnn-mnist"])
         ' Did you mean `cnn-mnist`?'
     """
-    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.5)
-    return f" Did you mean `{near[0]}`?" if near else ""
+    near = nearest(name, known)
+    return f" Did you mean `{near}`?" if near is not None else ""
 
 
 def name_list(names: Iterable[object], *, limit: int = 10) -> str:

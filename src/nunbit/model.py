@@ -26,7 +26,7 @@ from nunbit.data.pictures import Pictures
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.errors import ModelFileError, OptionError, PictureError
 from nunbit.networks import count_parameters, create_network, find_network, layer_table
-from nunbit.storage import load_tensors, save_tensors
+from nunbit.storage import UNUSABLE, load_tensors, save_tensors
 from nunbit.tasks import Classification, Prediction, Task, make_task
 
 __all__ = ["MODEL_FILE", "Model", "create_model", "create_model_for"]
@@ -139,14 +139,15 @@ class Model:
         if isinstance(pictures, (str, bytes, os.PathLike)):
             raise OptionError(f"predict takes a list of pictures, got {pictures!r}: write [...].")
         ready = []
-        for picture in pictures:
+        for position, picture in enumerate(pictures):
+            name = f"picture {position}" if isinstance(picture, np.ndarray) else f"`{picture}`"
             try:
-                if isinstance(picture, np.ndarray):
-                    ready.append(self.preprocessing.prepare(picture))
-                else:
-                    ready.append(self.preprocessing.prepare(Path(picture).read_bytes()))
-            except (OSError, PictureError) as error:
-                raise PictureError(f"`{picture}` cannot be read: {error}.") from error
+                data = picture if isinstance(picture, np.ndarray) else Path(picture).read_bytes()
+                ready.append(self.preprocessing.prepare(data))
+            except PictureError as error:
+                raise PictureError(f"{name} cannot be read: {error}.") from error
+            except OSError as error:
+                raise PictureError(f"{name} cannot be read: {error.strerror}.") from error
         if not ready:
             return []
         return self.task.predict(torch.from_numpy(self.outputs(np.stack(ready))), top=top)
@@ -213,9 +214,10 @@ class Model:
                 image_size=preprocessing.image_size,
                 options=header["network_options"],
             )
+            facts = dict(header.get("facts", {}))
         except ModelFileError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except UNUSABLE as error:
             raise ModelFileError(
                 f"the header of `{target}` cannot be understood ({error}). It was written by "
                 f"Nunbit {header.get('nunbit', '?')}; this is {__version__}."
@@ -234,7 +236,7 @@ class Model:
             task=task,
             network_name=header["network"],
             network_options=header["network_options"],
-            facts=header.get("facts", {}),
+            facts=facts,
         )
 
 
@@ -268,9 +270,13 @@ def create_model(
         407050
     """
     info = find_network(network)
+    if isinstance(classes, str):
+        raise OptionError(f"classes takes a list of names or a number, got {classes!r}.")
     names = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
     preprocessing = Preprocessing(
-        image_size=image_size or info.image_size, channels=channels or info.channels, fit=fit
+        image_size=info.image_size if image_size is None else image_size,
+        channels=info.channels if channels is None else channels,
+        fit=fit,
     )
     task = Classification(names, head=head)
     module = create_network(

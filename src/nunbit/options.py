@@ -79,7 +79,8 @@ class FieldInfo:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and not self._in_range(typing.cast(float, value)):
             unit = f" ({self.option.unit})" if self.option.unit else ""
-            return f"`{self.name}` is {value!r}, expected {self.option.range_text}{unit}"
+            expected = self.option.range_text or "a finite number"
+            return f"`{self.name}` is {value!r}, expected {expected}{unit}"
         return None
 
     def _in_range(self, value: float) -> bool:

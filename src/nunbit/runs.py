@@ -12,7 +12,9 @@ runs/mnist-auto-1/
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -153,13 +155,22 @@ class RunFolder:
             raise CheckpointError(f"`{self.options_file}` cannot be read: {error}.") from error
         return options
 
+    def withdraw(self) -> None:
+        """Leave a folder in which no training has begun, so that its name is free again."""
+        for path in (self.options_file, self.split_file):
+            path.unlink(missing_ok=True)
+        for folder in (self.checkpoint_file.parent, self.path):
+            with contextlib.suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
+
     def write_split(self, text: str) -> None:
         """Write ``split.csv``."""
         write_atomic(self.split_file, text)
 
     def write_history(self, epochs: Sequence[Mapping[str, float]]) -> None:
-        """Write ``history.jsonl`` anew: one line per epoch."""
-        write_atomic(self.history_file, "".join(json.dumps(dict(e)) + "\n" for e in epochs))
+        """Write ``history.jsonl`` anew: one line per epoch; a score that is no number is null."""
+        plain = [{k: v if math.isfinite(v) else None for k, v in e.items()} for e in epochs]
+        write_atomic(self.history_file, "".join(json.dumps(e) + "\n" for e in plain))
 
     def write_scores(self, scores: Mapping[str, Any]) -> None:
         """Write ``scores.json``."""

@@ -14,8 +14,8 @@ import contextlib
 import errno
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,12 +25,30 @@ from nunbit.errors import ModelFileError, StorageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FORMAT_VERSION", "load_tensors", "read_header", "save_tensors", "write_atomic"]
+__all__ = [
+    "FORMAT_VERSION",
+    "UNUSABLE",
+    "load_tensors",
+    "read_header",
+    "save_tensors",
+    "write_atomic",
+]
 
 FORMAT_VERSION = 1
 """Raised when an older Nunbit could not read what a newer one writes."""
 
 HEADER_KEY = "nunbit"
+
+UNUSABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What reading plain data as ours can raise where it is not ours."""
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -39,28 +57,22 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     Raises:
         StorageError: No room, no right, no such folder; the old file is untouched.
     """
-    raw = data.encode() if isinstance(data, str) else data
-    temporary = None
+    # File names that are no UTF-8 reach us with surrogates; they leave as they came.
+    raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        with os.fdopen(handle, "wb") as file:
+        with contextlib.suppress(FileExistsError):  # where it is no folder, opening says so
+            path.parent.mkdir(parents=True)
+        with open(temporary, "xb") as file:
             file.write(raw)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         raise StorageError(_explain(path, len(raw), error)) from error
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    finally:  # gone after a rename; left by an error or by Ctrl-C
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _explain(path: Path, size_bytes: int, error: OSError) -> str:
@@ -97,7 +109,7 @@ def save_tensors(
     """
     from safetensors.torch import save
 
-    text = json.dumps({"format": FORMAT_VERSION, "kind": kind, **header}, ensure_ascii=False)
+    text = json.dumps({"format": FORMAT_VERSION, "kind": kind, **header})
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(path, save(plain, metadata={HEADER_KEY: text}))
 
@@ -112,42 +124,44 @@ def read_header(path: Path, *, kind: Literal["model", "checkpoint"]) -> dict[str
     try:
         size_bytes = path.stat().st_size
         with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
+            start = file.read(9)
+            length = int.from_bytes(start[:8], "little")
+            file.seek(8)
             raw = file.read(length) if length < min(size_bytes, 1 << 28) else b""
     except OSError as error:
         raise ModelFileError(
             f"{kind} file `{path}` cannot be read: {error.strerror}. "
             "Expected a file `model.safetensors` or a run folder that `nunbit train` wrote."
         ) from error
+    if start[8:] in (b"", b"{") and size_bytes < 8 + length < 1 << 28:
+        raise _truncated(path, size_bytes, 8 + length)
     try:
         outer = json.loads(raw)
-        ends = [v["data_offsets"][1] for k, v in outer.items() if k != "__metadata__"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if 8 + length > size_bytes and raw == b"" and 0 < length < 1 << 28:
-            raise _truncated(path, size_bytes, None) from error
+        ends = [int(v["data_offsets"][1]) for k, v in outer.items() if k != "__metadata__"]
+        header: dict[str, Any] = json.loads(outer["__metadata__"][HEADER_KEY])
+        newest = int(header["format"])
+    except UNUSABLE as error:
         raise _not_ours(path, kind) from error
     expected = 8 + length + max(ends, default=0)
     if size_bytes < expected:
         raise _truncated(path, size_bytes, expected)
-    text = outer.get("__metadata__", {}).get(HEADER_KEY)
-    if text is None:
-        raise _not_ours(path, kind)
-    header: dict[str, Any] = json.loads(text)
-    if header.get("format", 0) > FORMAT_VERSION:
+    if newest > FORMAT_VERSION:
         raise ModelFileError(
-            f"`{path}` has format {header['format']} (written by Nunbit "
+            f"`{path}` has format {newest} (written by Nunbit "
             f"{header.get('nunbit', '?')}); this Nunbit reads up to {FORMAT_VERSION}. "
             "Update with `pip install -U nunbit`."
         )
     if header.get("kind") != kind:
-        raise ModelFileError(f"`{path}` is a {header.get('kind')} file, expected a {kind} file.")
+        raise ModelFileError(
+            f"`{path}` is a {header.get('kind')} file, expected a {kind} file. "
+            "Give the run folder itself, or the `model.safetensors` in it."
+        )
     return header
 
 
-def _truncated(path: Path, size_bytes: int, expected: int | None) -> ModelFileError:
-    wanted = f"{expected:,} bytes" if expected else "more"
+def _truncated(path: Path, size_bytes: int, expected: int) -> ModelFileError:
     return ModelFileError(
-        f"`{path}` is truncated: it has {size_bytes:,} bytes, its header promises {wanted}. "
+        f"`{path}` is truncated: it has {size_bytes:,} bytes, at least {expected:,} were written. "
         "Copy it again from where it was whole."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -48,14 +49,16 @@ def choose_augment(text: str, *, channels: int) -> tuple[str, Augment]:
         name = "photo" if channels == 3 else "none"
     if name in PRESETS:
         return name, PRESETS[name]
-    path = Path(text).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(text))
+    if not os.path.isfile(path):
         raise OptionError(
             f"unknown augmentation `{text}`.{did_you_mean(text, PRESETS)} Expected `auto`, one of "
             f"{', '.join(PRESETS)}, or a TOML file with options such as `rotation_range = 10`."
         )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise OptionError(f"`{path}` cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # no TOML, or no text at all
         raise OptionError(f"`{path}` is no TOML file: {error}.") from error
     return path.name, Augment.from_dict(values, where=f"`{path}`")

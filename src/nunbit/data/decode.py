@@ -6,30 +6,38 @@ The rules, the same for training, prediction and everything else:
 * 16 bits are scaled by depth (value / 257, rounded), never clipped;
 * transparency is laid on white;
 * CMYK, palette and 1-bit pictures become RGB or grey;
-* a truncated or damaged file is refused, never half-read.
+* a truncated file is refused, never half-read; so is a damaged one wherever its
+  format lets the damage be seen (PNG has checksums, JPEG has none).
 
 OpenCV releases the interpreter lock, so threads suffice (see ADR 0004).
 """
 
 from __future__ import annotations
 
-import struct
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.data.headers import avif_turns, exif_orientation, is_tiff, png_header, tiff_tag
 from nunbit.errors import PictureError
 
-__all__ = ["BACKGROUND", "decode", "exif_orientation", "orient"]
+__all__ = ["BACKGROUND", "MAX_PNG_PIXELS", "decode", "orient"]
 
 BACKGROUND = 255
 """Grey value 0..255 under transparent pixels."""
 
+MAX_PNG_PIXELS = 178_956_970
+"""A PNG that claims more is refused before gigabytes are set aside for it, in pixels.
+
+Source: the size at which Pillow raises ``DecompressionBombError``.
+"""
+
 _JPEG = b"\xff\xd8\xff"
-_ORIENTATION_TAG = 0x0112
+_PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES = 262, 277, 338  # TIFF tags
+_WHITE_IS_ZERO, _UNASSOCIATED = 0, 2  # their values
 
 cv2.setNumThreads(1)  # threads work on whole pictures; OpenCV's own would fight them
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # errors are ours to tell
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
@@ -48,21 +56,58 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     """
     if not data:
         raise PictureError("the file is empty")
-    buffer = np.frombuffer(data, dtype=np.uint8)
-    pixels: NDArray[np.generic] | None
+    png = png_header(data)
+    if png is not None and not png.is_whole:  # libpng would print it, or pass over it
+        raise PictureError("damaged or truncated")
+    if png is not None and png.width * png.height > MAX_PNG_PIXELS:
+        raise PictureError(
+            f"claims to have {png.width}×{png.height} pixels, expected at most "
+            f"{MAX_PNG_PIXELS:,} in all"
+        )
     try:
-        if data.startswith(_JPEG):
-            # Greyscale stays grey, CMYK becomes BGR, EXIF orientation is applied.
-            pixels = cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR)
-        else:
-            pixels, kinds, metadata = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
-            if pixels is not None:
-                pixels = orient(pixels, _orientation_of(kinds, metadata))
+        pixels = _read(data)
     except cv2.error as error:
         raise PictureError(f"cannot be decoded ({error.err})") from error
     if pixels is None or pixels.size == 0:
         raise PictureError("damaged, truncated, or not a picture")
+    if png is not None and pixels.ndim == 2 and png.clear_pixel is not None:
+        pixels = np.where(pixels == png.clear_pixel, _white(pixels), pixels)
     return _to_grey_or_rgb(_to_8_bit(pixels))
+
+
+def _read(data: bytes) -> NDArray[np.generic] | None:
+    buffer = np.frombuffer(data, dtype=np.uint8)
+    if data.startswith(_JPEG):
+        # Greyscale stays grey, CMYK becomes BGR, EXIF orientation is applied.
+        return cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR)
+    pixels: NDArray[np.generic] | None
+    pixels, kinds, metadata = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
+    if pixels is None or is_tiff(data):  # OpenCV applies the orientation of a TIFF
+        return pixels if pixels is None else _mend_tiff(data, pixels)
+    if data[4:8] == b"ftyp":
+        turns, mirrored = avif_turns(data)
+        pixels = np.rot90(pixels, turns)
+        return pixels if mirrored is None else np.flip(pixels, mirrored)
+    return orient(pixels, _orientation_of(kinds, metadata))
+
+
+def _mend_tiff(data: bytes, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Put right what OpenCV makes of the rarer kinds of TIFF."""
+    if tiff_tag(data, _SAMPLES, default=1) == 2:
+        raise PictureError("a grey TIFF with transparency is not read; save it as PNG")
+    white, kind = _white(pixels), tiff_tag(data, _EXTRA_SAMPLES, default=0)
+    if pixels.dtype == np.uint16 and tiff_tag(data, _PHOTOMETRIC, default=1) == _WHITE_IS_ZERO:
+        return np.asarray(white - pixels)
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and (white == 255 or kind != _UNASSOCIATED):
+        # Colours have been multiplied by alpha already, in the file or by libtiff.
+        wide = pixels.astype(np.int64)
+        flat = np.minimum(wide[:, :, :3] + white - wide[:, :, 3:], white)
+        return np.asarray(flat, dtype=pixels.dtype)
+    return pixels
+
+
+def _white(pixels: NDArray[np.generic]) -> int:
+    return 65_535 if pixels.dtype == np.uint16 else 255
 
 
 def _to_8_bit(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -105,22 +150,4 @@ def _orientation_of(kinds: object, metadata: object) -> int:
     for kind, blob in zip(kinds, metadata, strict=False):  # type: ignore[call-overload]  # cv2 stubs
         if kind == cv2.IMAGE_METADATA_EXIF:
             return exif_orientation(np.asarray(blob, dtype=np.uint8).tobytes())
-    return 1
-
-
-def exif_orientation(blob: bytes) -> int:
-    """Return the orientation 1..8 written in an EXIF block; 1 where there is none."""
-    blob = blob.removeprefix(b"Exif\x00\x00")
-    order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(blob[:4])
-    if order is None or len(blob) < 10:
-        return 1
-    try:
-        start = struct.unpack(order + "I", blob[4:8])[0]
-        entries = struct.unpack_from(order + "H", blob, start)[0]
-        for k in range(entries):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", blob, start + 2 + 12 * k)
-            if tag == _ORIENTATION_TAG:
-                return value if 1 <= value <= 8 else 1
-    except struct.error:
-        return 1
     return 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,12 +83,7 @@ class Pictures:
     @property
     def notes(self) -> list[str]:
         """What was noticed in the source, in sentences for people."""
-        notes = list(self.table.notes)
-        if self.unreadable:
-            names = name_list((f"{u.name} ({u.reason})" for u in self.unreadable), limit=5)
-            plural = "picture" if len(self.unreadable) == 1 else "pictures"
-            notes.append(f"{len(self.unreadable)} unreadable {plural} left out: {names}")
-        return notes
+        return [*self.table.notes, *([_left_out(self.unreadable)] if self.unreadable else [])]
 
 
 def load(
@@ -130,11 +125,13 @@ def load(
     table = open_source(source, skip_classes=options.skip_class)
     cuts = options.validation > 0 and not table.has_split("validation")
     check_table(table, where=where, needs_two=cuts)
-    preprocessing = _choose_preprocessing(table, options)
+    preprocessing = _choose_preprocessing(table, options, where)
     table, decoded, unreadable = _decode(table, preprocessing, where, on_progress)
-    check_table(table, where=f"{where} (unreadable pictures left out)", needs_two=cuts)
+    if unreadable:
+        check_table(table, where=f"{where} ({_left_out(unreadable)})", needs_two=cuts)
     # Whole numbers are strata, whatever the task makes of them; measurements are not.
-    strata = table.labels if table.labels.dtype == np.int64 else None
+    is_one_number = table.labels.ndim == 1 and table.labels.dtype == np.int64
+    strata = table.labels if is_one_number else None
     table = split_validation(table, frac=options.validation, seed=options.seed, strata=strata)
     sets = _make_sets(table, decoded)
     mean, std = _mean_and_std(sets["train"])
@@ -184,8 +181,7 @@ def load_for_evaluation(
     table = table if split is None else table.of_split(split)
     table, decoded, unreadable = _decode(table, preprocessing, where, lambda done, total: None)
     if unreadable:
-        names = name_list((f"{u.name} ({u.reason})" for u in unreadable), limit=5)
-        notes.append(f"{len(unreadable)} unreadable pictures left out: {names}")
+        notes.append(_left_out(unreadable))
     labels = np.array([position[name] for name in table.classes])[table.labels]
     pictures = PictureSet(
         split or "all", decoded.pixels, decoded.rows, labels, table.ids, table.names
@@ -201,12 +197,20 @@ class _Decoded:
     rows: NDArray[np.int64]
 
 
-def _choose_preprocessing(table: PictureTable, options: DataOptions) -> Preprocessing:
+def _left_out(unreadable: Sequence[Unreadable]) -> str:
+    names = name_list((f"{u.name} ({u.reason})" for u in unreadable), limit=5)
+    plural = "picture" if len(unreadable) == 1 else "pictures"
+    return f"{len(unreadable):,} unreadable {plural} left out: {names}"
+
+
+def _choose_preprocessing(table: PictureTable, options: DataOptions, where: str) -> Preprocessing:
     size = options.image_size or table.image_size
     seen = survey(table)
     if seen.side == 0:
+        first = seen.unreadable[0]
         raise DataError(
-            f"none of the first pictures of `{table.source}` can be read. "
+            f"none of the {len(seen.unreadable)} pictures looked at in {where} can be read; the "
+            f"first: {first.name}: {first.reason}. "
             "Expected JPEG, PNG, BMP, GIF, WebP, TIFF or AVIF files."
         )
     if size is None:

@@ -42,22 +42,27 @@ class Survey:
     """What a sample of the pictures looks like."""
 
     side: int
-    """Median of the shorter sides, in pixels."""
+    """Median of the shorter sides, in pixels; 0 where no picture could be read."""
     has_colour: bool
+    """Whether any picture has a pixel that is no grey, however the file stores it."""
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 def survey(table: PictureTable, *, sample: int = 200) -> Survey:
     """Look at up to ``sample`` pictures, evenly spread over the table."""
     rows = np.unique(np.linspace(0, len(table) - 1, min(sample, len(table))).astype(int))
-    sides, colour = [], False
+    sides, unreadable, colour = [], [], False
     for row in rows:
         try:
             pixels = _native(table, int(row))
-        except PictureError:
+        except PictureError as error:
+            name = table.store.name(int(table.ids[row]))
+            unreadable.append(Unreadable(name, str(error)))
             continue
         sides.append(min(pixels.shape[:2]))
-        colour = colour or pixels.ndim == 3
-    return Survey(side=int(np.median(sides)) if sides else 0, has_colour=colour)
+        colour = colour or (pixels.ndim == 3 and bool((pixels != pixels[:, :, :1]).any()))
+    side = int(np.median(sides)) if sides else 0
+    return Survey(side=side, has_colour=colour, unreadable=tuple(unreadable))
 
 
 def _native(table: PictureTable, row: int) -> NDArray[np.uint8]:
@@ -98,6 +103,7 @@ def decode_table(
     if isinstance(table.store, ArrayStore) and channels == 1:
         whole = table.store.pixels
         if whole.ndim == 3 and whole.shape[1:] == (size, size):
+            on_progress(len(table))
             return whole[table.ids][..., None], []
     pixels = _make_array((len(table), size, size, channels), budget_bytes)
     failed: list[tuple[int, Unreadable]] = []

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nunbit.data.decode import decode
 from nunbit.data.options import Fit
-from nunbit.errors import OptionError, did_you_mean
+from nunbit.errors import OptionError, PictureError, did_you_mean
 
 __all__ = ["FITS", "PAD_VALUE", "Preprocessing", "fit_picture"]
 
@@ -73,12 +73,13 @@ class Preprocessing:
         """Turn a picture file, or its pixels, into the network's uint8 input.
 
         Shape:
-            picture: encoded bytes, or uint8 (H, W) or (H, W, 3) RGB.
+            picture: encoded bytes, or uint8 (H, W), (H, W, 1) or (H, W, 3) RGB.
             returns: uint8 (image_size, image_size, channels), contiguous.
         Raises:
-            PictureError: The bytes cannot be decoded.
+            PictureError: The bytes cannot be decoded, or the pixels are of another kind.
         """
         pixels = decode(picture) if isinstance(picture, bytes) else picture
+        _check_pixels(pixels)
         if pixels.ndim == 3 and pixels.shape[2] == 1:
             pixels = pixels[:, :, 0]
         if self.channels == 1 and pixels.ndim == 3:
@@ -104,6 +105,15 @@ class Preprocessing:
             fit=data["fit"],
             mean=tuple(map(float, data["mean"])),
             std=tuple(map(float, data["std"])),
+        )
+
+
+def _check_pixels(pixels: NDArray[np.generic]) -> None:
+    is_picture = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
+    if not is_picture or pixels.size == 0 or pixels.dtype != np.uint8:
+        raise PictureError(
+            f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (H, W) grey or "
+            "(H, W, 3) RGB, 0 to 255"
         )
 
 
@@ -136,8 +146,11 @@ def fit_picture(pixels: NDArray[np.uint8], size: int, *, fit: Fit) -> NDArray[np
 
 
 def _resize(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    shrinks = height < pixels.shape[0] or width < pixels.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=how)  # type: ignore[return-value]
+    """Shrink first, then enlarge: OpenCV averages only where neither side grows."""
+    small = min(height, pixels.shape[0]), min(width, pixels.shape[1])
+    for (rows, columns), how in ((small, cv2.INTER_AREA), ((height, width), cv2.INTER_LINEAR)):
+        if pixels.shape[:2] != (rows, columns):
+            pixels = cv2.resize(  # type: ignore[assignment]  # cv2 stubs
+                np.ascontiguousarray(pixels), (columns, rows), interpolation=how
+            )
+    return pixels

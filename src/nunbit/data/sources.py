@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from nunbit.data.named import NAMED_SETS, open_named
 from nunbit.data.stores import FileStore
 from nunbit.data.table import PictureTable
 from nunbit.data.tree import make_table, read_tree, walk_files
-from nunbit.errors import DataError, did_you_mean
+from nunbit.errors import DataError, nearest
 
 __all__ = ["open_source"]
 
@@ -29,8 +30,8 @@ def open_source(
     text = os.fspath(source)
     if text in NAMED_SETS:
         return open_named(text, skip_classes=skip_classes)
-    path = Path(text).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(text))
+    if text and os.path.isdir(path):
         tree = read_tree(walk_files(path))
         name = path.resolve().name
         return make_table(
@@ -40,19 +41,21 @@ def open_source(
             where=f"folder `{text}`",
             skip_classes=skip_classes,
         )
-    if path.exists():
+    if text and os.path.exists(path):
         raise DataError(
             f"`{text}` is a file, expected a folder of class folders or the name of a set "
             f"({', '.join(NAMED_SETS)})."
         )
-    raise DataError(f"no such folder or set: `{text}`.{_nearest(path, text)} {_expected()}")
+    raise DataError(f"no such folder or set: `{text}`.{_did_you_mean(path)} {_expected()}")
 
 
-def _nearest(path: Path, text: str) -> str:
-    beside = []
-    if path.parent.is_dir():
-        beside = [str(path.parent / p.name) for p in path.parent.iterdir() if p.is_dir()]
-    return did_you_mean(text, [*NAMED_SETS, *beside])
+def _did_you_mean(path: Path) -> str:
+    """Name the set or the folder in the same place that is spelt most like ``path``."""
+    beside: dict[str, str] = {}
+    with contextlib.suppress(OSError, ValueError):
+        beside = {p.name: str(p) for p in path.parent.iterdir() if p.is_dir()}
+    near = nearest(path.name, [*NAMED_SETS, *beside])
+    return f" Did you mean `{beside.get(near, near)}`?" if near else ""
 
 
 def _expected() -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import threading
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 
 from nunbit.errors import PictureError
 
-__all__ = ["ArrayStore", "FileStore", "ZipStore"]
+__all__ = ["ZIP_ERRORS", "ArrayStore", "FileStore", "ZipStore"]
 
 
 class FileStore:
@@ -38,6 +41,13 @@ class FileStore:
             raise PictureError(error.strerror or str(error)) from error
 
 
+ZIP_ERRORS = (
+    *(OSError, EOFError, LookupError, RuntimeError, ValueError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
+"""What :mod:`zipfile` raises on an archive that is damaged or of an unknown kind."""
+
+
 class ZipStore:
     """Members of a zip, read in place; each thread has its own file handle."""
 
@@ -59,7 +69,7 @@ class ZipStore:
             if archive is None:
                 archive = self._local.archive = zipfile.ZipFile(self.path)
             return archive.read(self._members[position])
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except ZIP_ERRORS as error:
             raise PictureError(f"cannot be read from {self.path.name}: {error}") from error
 
 

@@ -20,7 +20,16 @@ import numpy as np
 from nunbit.data.table import SPLITS, PictureStore, PictureTable
 from nunbit.errors import DataError, did_you_mean, name_list
 
-__all__ = ["PICTURE_SUFFIXES", "Tree", "check_table", "make_table", "read_tree", "walk_files"]
+__all__ = [
+    "PICTURE_SUFFIXES",
+    "SPLIT_FOLDERS",
+    "Tree",
+    "check_table",
+    "is_hidden",
+    "make_table",
+    "read_tree",
+    "walk_files",
+]
 
 PICTURE_SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif")
@@ -49,6 +58,11 @@ class Tree:
     has_splits: bool = False
 
 
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is one that people do not see."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def walk_files(root: Path) -> Iterator[str]:
     """Yield relative paths of files in sorted order; hidden ones are passed over.
 
@@ -71,10 +85,10 @@ def walk_files(root: Path) -> Iterator[str]:
             subfolders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__")))
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
         prefix = os.path.relpath(folder, root).replace(os.sep, "/")
         for name in sorted(files):
-            if not name.startswith("."):
+            if not is_hidden(name):
                 yield name if prefix == "." else f"{prefix}/{name}"
 
 
@@ -82,8 +96,8 @@ def read_tree(names: Iterable[str]) -> Tree:
     """Sort file names into classes and splits by the folders they lie in.
 
     The split layout is recognised where ``train/`` or another split folder holds
-    class folders. A folder ``train/`` that holds pictures itself is a class (of
-    trains).
+    class folders; a picture that lies beside them is loose. Where ``train/`` holds
+    pictures itself and there are other class folders, it is a class (of trains).
     """
     paths = [PurePosixPath(name) for name in names]
     pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
@@ -93,8 +107,11 @@ def read_tree(names: Iterable[str]) -> Tree:
         for path in paths
         if path.suffix.lower() not in PICTURE_SUFFIXES
     )
-    in_splits = [path for path in pictures if path.parts[0].lower() in SPLIT_FOLDERS]
-    tree.has_splits = bool(in_splits) and all(len(path.parts) >= 3 for path in in_splits)
+    in_folders = [path for path in pictures if len(path.parts) >= 2]
+    in_splits = [path for path in in_folders if path.parts[0].lower() in SPLIT_FOLDERS]
+    in_classes = [path for path in in_splits if len(path.parts) >= 3]
+    only = len(in_splits) == len(in_folders) or len(in_splits) == len(in_classes)
+    tree.has_splits = bool(in_classes) and only
     depth = 1 if tree.has_splits else 0
     for path in pictures:
         parts = path.parts
@@ -171,7 +188,7 @@ def _folder(tree: Tree, label: str, split: str) -> str:
 def _nothing_found(tree: Tree, where: str) -> str:
     if tree.loose:
         return (
-            f"{where} has {len(tree.loose)} pictures but no class folders (first: "
+            f"{where} has {_count(len(tree.loose), 'picture')} but no class folders (first: "
             f"{tree.loose[0]}). Put the pictures of each class into a folder named after the "
             "class: `cat/1.jpg`, `dog/2.jpg`."
         )
@@ -186,15 +203,19 @@ def _notes(tree: Tree, skip_classes: Sequence[str]) -> tuple[str, ...]:
     notes = []
     if tree.loose:
         notes.append(
-            f"{len(tree.loose)} pictures lie in no class folder and are left out "
+            f"left out: {_count(len(tree.loose), 'picture')} in no class folder "
             f"(first: {tree.loose[0]})"
         )
     if tree.others:
         kinds = ", ".join(f"{n} × {suffix}" for suffix, n in tree.others.most_common(5))
-        notes.append(f"{sum(tree.others.values())} files are no pictures and are left out: {kinds}")
+        notes.append(f"left out: {_count(tree.others.total(), 'file')} of other kinds ({kinds})")
     if skip_classes:
         notes.append(f"classes left out as asked: {', '.join(sorted(skip_classes))}")
     return tuple(notes)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def check_table(table: PictureTable, *, where: str, needs_two: bool = True) -> None:
@@ -208,9 +229,10 @@ def check_table(table: PictureTable, *, where: str, needs_two: bool = True) -> N
             few pictures, or a split that lacks a class.
     """
     if not table.has_split("train"):
+        filled = ", ".join(s for s in SPLITS if table.has_split(s)) or "none"
         raise DataError(
-            f"{where} has no training pictures (splits: "
-            f"{', '.join(s for s in SPLITS if table.has_split(s))}). Add a folder `train/`."
+            f"{where} has no training pictures (splits that have some: {filled}). Add class "
+            "folders to `train/`."
         )
     if len(table.classes) < 2:
         raise DataError(
@@ -221,12 +243,12 @@ def check_table(table: PictureTable, *, where: str, needs_two: bool = True) -> N
     least = 2 if needs_two else 1
     few = [name for name, n in zip(table.classes, counts, strict=True) if n < least]
     if few:
-        have = "one picture" if least == 2 else "no picture"
+        have = {1: "no picture", 2: "one picture" if counts.min() else "less than two pictures"}
+        why = " (one to learn from, one to validate with)" if least == 2 else ""
         raise DataError(
             f"{'class' if len(few) == 1 else 'classes'} {name_list(f'`{f}`' for f in few)} in "
-            f"{where} {'has' if len(few) == 1 else 'have'} {have} to train on, expected at least "
-            f"{least} (one to learn from, one to validate with). Add pictures, or pass "
-            f"`--skip-class {few[0]}`."
+            f"{where} {'has' if len(few) == 1 else 'have'} {have[least]} to train on, expected at "
+            f"least {least}{why}. Add pictures, or pass `--skip-class {few[0]}`."
         )
     for split in ("validation", "test"):
         if table.has_split(split):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from nunbit.data.pictures import PictureSet, load_for_evaluation
+from nunbit.errors import DataError, ShapeError
 from nunbit.model import EVALUATION_BATCH, Model
 from nunbit.tasks import Evaluation
 
 __all__ = ["evaluate"]
 
 
-def evaluate(model: Model, pictures: PictureSet | str | os.PathLike[str]) -> Evaluation:
+def evaluate(model: Model, pictures: PictureSet | str | os.PathLike[str] | None) -> Evaluation:
     """Score a network on pictures it has not been trained on.
 
     Args:
@@ -24,13 +25,26 @@ def evaluate(model: Model, pictures: PictureSet | str | os.PathLike[str]) -> Eva
 
     Raises:
         DataError: The source cannot be read, or has a class that the network does
-            not know.
+            not know; or there are no such pictures.
+        ShapeError: The pictures have another size than the network takes.
     """
+    if pictures is None:
+        raise DataError(
+            "there are no pictures to score: the source has no such split. Pass "
+            "`pictures.validation`, or the folder of other labelled pictures."
+        )
     if not isinstance(pictures, PictureSet):
         pictures, _ = load_for_evaluation(
             pictures, preprocessing=model.preprocessing, classes=model.classes
         )
-    whole = pictures
+    whole, made = pictures, model.preprocessing
+    *_, height, width, channels = whole.pixels.shape
+    if (height, width, channels) != (made.image_size, made.image_size, made.channels):
+        raise ShapeError(
+            f"the network takes {made.image_size}×{made.image_size} pictures with "
+            f"{made.channels} channels, got {height}×{width} with {channels}. Pass the source "
+            "itself, or `nunbit.load` it at that size."
+        )
     chunks = (
         whole.take(slice(start, start + EVALUATION_BATCH))
         for start in range(0, len(whole), EVALUATION_BATCH)

@@ -14,7 +14,8 @@ def need_size(name: str, image_size: int, least: int) -> None:
         ShapeError: ``image_size`` is below ``least``.
     """
     if image_size < least:
+        way_out = "" if name == "auto" else ", or use `--network auto`"
         raise ShapeError(
             f"network `{name}` needs pictures of at least {least}×{least} pixels, got "
-            f"{image_size}×{image_size}. Pass `--image-size {least}` or larger, or use `auto`."
+            f"{image_size}×{image_size}. Pass `--image-size {least}` or larger{way_out}."
         )

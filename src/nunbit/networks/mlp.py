@@ -11,6 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from nunbit.networks._registry import register
+from nunbit.networks._sizes import need_size
 
 __all__ = ["MLP"]
 
@@ -33,13 +34,16 @@ class MLP(nn.Module):
     Args:
         outputs: Width of the last layer.
         channels: Channels of the input.
-        image_size: Side of the input in pixels.
+        image_size: Side of the input in pixels; at least 1.
         width: Neurons of the hidden layer.
+    Raises:
+        ShapeError: The picture is too small.
     Source: the course; 407,050 parameters for 28x28 grey and 10 classes.
     """
 
     def __init__(self, *, outputs: int, channels: int, image_size: int, width: int = 512) -> None:
         super().__init__()
+        need_size("mlp", image_size, 1)
         self.flatten = nn.Flatten()
         self.hidden = nn.Linear(channels * image_size * image_size, width)
         self.relu = nn.ReLU()

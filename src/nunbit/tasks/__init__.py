@@ -31,7 +31,7 @@ def make_task(data: Mapping[str, Any]) -> Task:
         ModelFileError: This Nunbit does not know the task.
     """
     name = data.get("name")
-    if name not in TASKS:
+    if not isinstance(name, str) or name not in TASKS:
         raise ModelFileError(
             f"the model was trained for the task {name!r}; this Nunbit knows "
             f"{', '.join(sorted(TASKS))}. Update with `pip install -U nunbit`."

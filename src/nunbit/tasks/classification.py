@@ -127,8 +127,8 @@ class Classification:
         outputs = outputs.double()
         if self.head == "softmax":
             return outputs.softmax(dim=1)
-        second = outputs[:, :1].sigmoid()
-        return torch.cat([1 - second, second], dim=1)
+        # Not 1 - p: that is 0 where the second class is nearly sure, and its logarithm infinite.
+        return torch.cat([-outputs, outputs], dim=1).sigmoid()
 
     def evaluate(self, outputs: NDArray[np.float32], labels: NDArray[Any]) -> Evaluation:
         labels = np.asarray(labels, dtype=np.int64)
@@ -137,7 +137,9 @@ class Classification:
         predicted = chances.argmax(axis=1)
         confidence = chances[np.arange(count), predicted]
         correct = predicted == labels
-        rank = (chances > chances[np.arange(count), labels][:, None]).sum(axis=1)
+        right = chances[np.arange(count), labels][:, None]
+        earlier = np.arange(classes) < labels[:, None]  # among equals the first is the answer
+        rank = ((chances > right) | ((chances == right) & earlier)).sum(axis=1)
         matrix = confusion_matrix(labels, predicted, classes=classes)
         wrong = np.flatnonzero(~correct)
         wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
@@ -178,8 +180,11 @@ class Classification:
         return table
 
     def predict(self, outputs: Tensor, *, top: int = 5) -> list[Prediction]:
+        if top < 1:
+            raise OptionError(f"`top` is {top}, expected at least 1.")
         chances = self.probabilities(outputs)
-        best, order = chances.topk(min(top, len(self.classes)), dim=1)
+        best, order = chances.sort(dim=1, descending=True, stable=True)  # ties: the first class
+        best, order = best[:, :top], order[:, :top]
         predictions = []
         for row, positions in zip(best.tolist(), order.tolist(), strict=True):
             ranked: Sequence[tuple[str, float]] = [

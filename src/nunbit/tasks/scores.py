@@ -42,7 +42,8 @@ def wilson_interval(successes: int, count: int, *, z: float = Z_95) -> tuple[flo
     centre = share + z * z / (2 * count)
     spread = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
     scale = 1 + z * z / count
-    return max(0.0, float((centre - spread) / scale)), min(1.0, float((centre + spread) / scale))
+    low, high = float((centre - spread) / scale), float((centre + spread) / scale)
+    return max(0.0, min(low, share)), min(1.0, max(high, share))  # rounding leaves the share within
 
 
 def confusion_matrix(

@@ -7,6 +7,7 @@ JSON exactly (Python writes the shortest text that reads back as the same number
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from nunbit._version import __version__
 from nunbit.data.table import PictureTable
 from nunbit.errors import CheckpointError, ModelFileError
-from nunbit.storage import load_tensors, save_tensors
+from nunbit.storage import UNUSABLE, load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from nunbit.training.loop import Job, Progress
@@ -79,7 +80,7 @@ def save_checkpoint(path: Path, job: Job, progress: Progress) -> None:
         tensors,
         "",
     )
-    header = {"nunbit": __version__, "pictures": job.pictures_digest, "state": state}
+    header = {"nunbit": __version__, "identity": job.identity, "state": state}
     save_tensors(path, tensors, header, kind="checkpoint")
 
 
@@ -88,31 +89,55 @@ def load_checkpoint(path: Path, job: Job) -> dict[str, Any]:
 
     Raises:
         CheckpointError: There is no checkpoint, it is damaged, or it belongs to
-            other pictures, another network or other callbacks.
+            other pictures, other options, other callbacks or another network.
     """
+    if not path.is_file():
+        raise CheckpointError(
+            f"`{path}` is missing, so there is nothing to continue from. Start a new run."
+        )
     try:
         tensors, header = load_tensors(path, kind="checkpoint")
     except ModelFileError as error:
         raise CheckpointError(f"the run cannot be continued: {error}") from error
-    if header["pictures"] != job.pictures_digest:
+    try:
+        identity, state = dict(header["identity"]), unpack(header["state"], tensors)
+        network, optimizer = state["network"], state["optimizer"]
+        saved = [entry["type"] for entry in state["callbacks"]]
+        progress: dict[str, Any] = dict(state["progress"])
+    except UNUSABLE as error:
         raise CheckpointError(
-            f"`{path}` was written with other pictures, labels or splits than the source has now. "
-            "Restore the source, or start a new run."
-        )
-    state = unpack(header["state"], tensors)
-    _load_network(path, job, state["network"])
-    _load_optimizer(job.optimizer, state["optimizer"])
-    saved = [entry["type"] for entry in state["callbacks"]]
+            f"`{path}` cannot be understood ({type(error).__name__}: {error}). Start a new run."
+        ) from error
+    _check_identity(path, identity, json.loads(json.dumps(job.identity)))
     given = [type(callback).__name__ for callback in job.callbacks]
     if saved != given:
         raise CheckpointError(
             f"`{path}` was written with the callbacks {', '.join(saved) or 'none'}, got "
             f"{', '.join(given) or 'none'}. Pass the same callbacks in the same order."
         )
+    _load_network(path, job, network)
+    _load_optimizer(job.optimizer, optimizer)
     for callback, entry in zip(job.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(entry["state"])
-    progress: dict[str, Any] = state["progress"]
     return progress
+
+
+def _check_identity(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    if saved.get("pictures") != given["pictures"]:
+        raise CheckpointError(
+            f"`{path}` was written with other pictures, labels or splits than the source has now. "
+            "Restore the source, or start a new run."
+        )
+    differ = [
+        f"{name} was {value!r}, got {given.get(name)!r}"
+        for name, value in saved.items()
+        if given.get(name) != value
+    ]
+    if differ:
+        raise CheckpointError(
+            f"`{path}` was written with other options: {'; '.join(differ)}. A run goes on with the "
+            "options it had: pass those, or start a new run."
+        )
 
 
 def _load_network(path: Path, job: Job, weights: Mapping[str, Tensor]) -> None:
@@ -128,3 +153,9 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
     whole = optimizer.state_dict()
     whole["state"] = {int(key): value for key, value in state.items()}
     optimizer.load_state_dict(whole)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            # As the optimizer makes it: laid out in memory like the weight. Sums of another
+            # layout could be rounded in another way.
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)

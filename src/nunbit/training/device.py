@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -81,14 +82,15 @@ def _find_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    kind, _, number = name.partition(":")
+    found = re.fullmatch(r"(cpu|cuda|mps)(?::(0|[1-9][0-9]*))?", name)
+    if found is None:
+        raise OptionError(f"device is `{name}`, expected auto, cpu, cuda, cuda:N or mps.")
+    kind, number = found.groups()
     there = {
         "cpu": 1,
         "cuda": torch.cuda.device_count(),
         "mps": int(torch.backends.mps.is_available()),
     }
-    if kind not in there or (number and not number.isdigit()):
-        raise OptionError(f"device is `{name}`, expected auto, cpu, cuda, cuda:N or mps.")
     if int(number or 0) >= there[kind]:
         raise OptionError(
             f"device `{name}` is not there: this machine has {there[kind]} `{kind}` devices. "

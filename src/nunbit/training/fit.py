@@ -84,12 +84,12 @@ def fit(
         options: Everything else.
         out: The run folder; default ``runs/<source>-<network>-<number>``.
         resume: The run folder to continue, with the same model, pictures, options
-            and callbacks as before.
+            and callbacks as before; the device may be another one.
         progress: Whether to show progress on standard error.
     Raises:
         OptionError: Model and pictures do not fit each other, or an option or a
             callback is wrong; before the first step.
-        TrainingError: The loss is no finite number.
+        TrainingError: The loss or a weight is no finite number.
         CheckpointError: There is nothing to continue, or it belongs to another run.
         KeyboardInterrupt: Ctrl-C, after the checkpoint has been written.
 
@@ -109,6 +109,7 @@ def fit(
         options = replace(options, epochs=epochs)
     if isinstance(augment, str):
         options = replace(options, augment=augment)
+    _check_arguments(callbacks, out, resume)
     _match(model, pictures)
     info = find_network(model.network_name)
     chosen = resolve(options, pictures=len(pictures.train), network_lr=info.lr)
@@ -117,34 +118,24 @@ def fit(
     else:
         augment_name, mover = choose_augment(chosen.augment, channels=model.preprocessing.channels)
     job = _make_job(model, pictures, chosen, mover, callbacks)
-    if progress:
-        job.callbacks = [*job.callbacks, ProgressPrinter()]
-    state = Progress(peak_lr=chosen.lr or 0.0)
+    job.watchers = [ProgressPrinter()] if progress else []
+    state = Progress(peak_lr=chosen.lr or 0.0, lr=chosen.lr or 0.0)
     if resume is None:
         job.run = RunFolder.create(out, source=pictures.source, network=model.network_name)
-        record = {
-            "source": pictures.source,
-            "origin": pictures.origin,
-            "network": model.network_name,
-            "task": model.task.to_dict(),
-            "pictures": pictures.options.to_dict(),
-            "training": chosen.to_dict(),
-            "augment": {"name": augment_name, **mover.to_dict()},
-            "preprocessing": model.preprocessing.to_dict(),
-            "notes": pictures.notes,
-            "unreadable": [[each.name, each.reason] for each in pictures.unreadable],
-            "plan": job.plan.describe(),
-            "versions": versions(),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        job.run.write_options(record)
-        job.run.write_split(split_csv(pictures.table))
-        run_loop(job, state)
+        record = _describe(job, pictures, {"name": augment_name, **mover.to_dict()})
+        try:
+            job.run.write_options(record)
+            job.run.write_split(split_csv(pictures.table))
+            run_loop(job, state)
+        except BaseException:
+            if not job.run.checkpoint_file.exists():
+                job.run.withdraw()  # the mistake mended, the same command works
+            raise
     else:
         job.run = RunFolder.open(resume)
+        record = _unfinished(job.run)
         run_loop(job, state, restore=lambda: _restore(job, state))
-    model.facts["trained_on"] = {"source": pictures.source, "images": len(pictures.train)}
-    model.save(job.run.model_file)
+    job.run.write_options({**record, "finished": _now(), "stop_reason": state.stop_reason})
     seen = len(state.history) * len(pictures.train)
     return History(
         epochs=state.history,
@@ -152,9 +143,20 @@ def fit(
         images_per_second=round(seen / max(state.total_seconds, 1e-9), 1),
         stop_reason=state.stop_reason,
         run=job.run.path,
-        options=chosen,
+        options=job.options,
         plan=job.plan.describe(),
     )
+
+
+def _check_arguments(callbacks: Sequence[Callback], out: object, resume: object) -> None:
+    strange = [c for c in callbacks if not isinstance(c, Callback)]
+    if strange:
+        raise OptionError(
+            f"callbacks hold {strange[0]!r}, expected objects of classes made from "
+            "`nunbit.Callback`, such as `nunbit.EarlyStopping()`."
+        )
+    if out is not None and resume is not None:
+        raise OptionError("a resumed run stays in its folder: pass `resume` without `out`.")
 
 
 def _match(model: Model, pictures: Pictures) -> None:
@@ -174,6 +176,11 @@ def _match(model: Model, pictures: Pictures) -> None:
             f"the network was trained for {name_list(model.classes)}; the pictures show "
             f"{name_list(pictures.classes)}. Make a new model with `create_model`."
         )
+    elif has.fit != gets.fit:
+        raise OptionError(
+            f"the network was trained on pictures made square by `{has.fit}`, these are by "
+            f'`{gets.fit}`. Pass `nunbit.load(..., fit="{has.fit}")`.'
+        )
 
 
 def _make_job(
@@ -184,6 +191,7 @@ def _make_job(
     callbacks: Sequence[Callback],
 ) -> Job:
     plan = make_plan(options.device, options.precision, network=model.network)
+    options = replace(options, precision="bfloat16" if plan.bfloat16 else "float32")
     model.network.to(plan.device)
     if plan.channels_last:
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -211,8 +219,56 @@ def _make_job(
         schedule=make_schedule(options, steps_per_epoch=batches.steps_per_epoch),
         callbacks=[*_asked_callbacks(options), *callbacks],
         run=RunFolder(Path()),
-        pictures_digest=table_digest(pictures.table),
+        identity={
+            **{name: value for name, value in options.to_dict().items() if name != "device"},
+            "pictures": table_digest(pictures.table),
+            "network": model.network_name,
+            "task": model.task.to_dict(),
+            "preprocessing": model.preprocessing.to_dict(),
+            "augment": augment.to_dict(),
+        },
+        trained_on={"source": pictures.source, "images": len(pictures.train)},
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _describe(job: Job, pictures: Pictures, augment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``options.json`` says of a run before its first step."""
+    model = job.model
+    return {
+        "source": pictures.source,
+        "origin": pictures.origin,
+        "network": model.network_name,
+        "task": model.task.to_dict(),
+        "pictures": pictures.options.to_dict(),
+        "training": job.options.to_dict(),
+        "augment": augment,
+        "preprocessing": model.preprocessing.to_dict(),
+        "notes": pictures.notes,
+        "unreadable": [[each.name, each.reason] for each in pictures.unreadable],
+        "device": str(job.plan.device),
+        "plan": job.plan.describe(),
+        "versions": versions(),
+        "started": _now(),
+    }
+
+
+def _unfinished(run: RunFolder) -> dict[str, Any]:
+    """Return ``options.json`` of a run that has something left to do.
+
+    Raises:
+        CheckpointError: It has not, or the file cannot be read.
+    """
+    record = run.read_options()
+    if "finished" in record:
+        why = record.get("stop_reason") or "all its epochs are done"
+        raise CheckpointError(
+            f"`{run.path}` is finished: {why}. Start a new run to train for longer."
+        )
+    return record
 
 
 def _asked_callbacks(options: TrainOptions) -> list[Callback]:
@@ -233,8 +289,3 @@ def _restore(job: Job, progress: Progress) -> None:
     saved = load_checkpoint(job.run.checkpoint_file, job)
     for name, value in saved.items():
         setattr(progress, name, value)
-    if progress.epoch >= job.epochs or progress.stop_reason is not None:
-        why = progress.stop_reason or f"all {job.epochs} epochs are done"
-        raise CheckpointError(
-            f"`{job.run.path}` is finished: {why}. Start a new run to train for longer."
-        )

@@ -19,7 +19,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from nunbit.data.batches import Batch, Batches
 from nunbit.data.pictures import PictureSet
-from nunbit.errors import TrainingError
+from nunbit.errors import OptionError, TrainingError
 from nunbit.model import EVALUATION_BATCH, Model
 from nunbit.randomness import derive_seed
 from nunbit.runs import RunFolder
@@ -56,7 +56,12 @@ class Job:
     schedule: Callable[[int], float]
     callbacks: Sequence[Callback]
     run: RunFolder
-    pictures_digest: str
+    identity: Mapping[str, Any]
+    """What a checkpoint must agree with to be continued here, as plain data."""
+    trained_on: Mapping[str, Any]
+    """What the model file says of the pictures."""
+    watchers: Sequence[Callback] = ()
+    """Called as callbacks are, but no part of the state: the progress bar."""
 
     @property
     def epochs(self) -> int:
@@ -71,12 +76,20 @@ class Job:
             known |= {f"val_{name}": way for name, way in self.model.task.scores.items()}
         return known
 
+    def is_finished(self, progress: Progress) -> bool:
+        """Whether nothing is left to do; an epoch that has begun is always ended."""
+        stopped = progress.epoch >= self.epochs or progress.stop_reason is not None
+        return stopped and progress.step == 0
+
 
 @dataclass
 class Progress:
     """How far training has come. With weights and callbacks it is all of the state."""
 
     peak_lr: float
+    """What the schedule is a factor of."""
+    lr: float
+    """Learning rate of the last step."""
     epoch: int = 0
     step: int = 0
     """Steps done in this epoch."""
@@ -101,19 +114,25 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
     Args:
         restore: Called after the callbacks have begun, to load a checkpoint.
     Raises:
-        TrainingError: The loss is no finite number.
+        OptionError: A callback cannot do its work here, or returned no action.
+        TrainingError: The loss or a weight is no finite number.
         KeyboardInterrupt: Ctrl-C, after the checkpoint has been written.
         StorageError: A checkpoint cannot be written.
     """
     with contextlib.ExitStack() as stack:
-        for callback in job.callbacks:
+        for callback in (*job.callbacks, *job.watchers):
             stack.callback(callback.teardown)
-        stack.enter_context(torch.random.fork_rng())  # the caller's randomness stays as it was
+        cards = range(torch.cuda.device_count()) if job.plan.device.type == "cuda" else ()
+        stack.enter_context(torch.random.fork_rng(cards))  # the caller's randomness stays as it was
         interrupt = stack.enter_context(_catch_interrupt())
         _call(job, progress, "on_train_begin")
-        if restore is not None:
+        if restore is None:
+            save_checkpoint(job.run.checkpoint_file, job, progress)  # resumable from here on
+        else:
             restore()
-        while progress.epoch < job.epochs and progress.stop_reason is None:
+        job.model.facts.pop("scores", None)  # they were the old weights'
+        job.model.facts["trained_on"] = dict(job.trained_on)
+        while not job.is_finished(progress):
             if progress.step == 0:
                 _call(job, progress, "on_epoch_begin")
             _train_epoch(job, progress, interrupt)
@@ -123,8 +142,8 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
             if interrupt.is_set():
                 break
         _call(job, progress, "on_train_end", logs=progress.history[-1] if progress.history else {})
+        job.model.save(job.run.model_file)
         if interrupt.is_set():
-            job.model.save(job.run.model_file)
             raise KeyboardInterrupt
 
 
@@ -135,27 +154,31 @@ def _train_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> No
     started = time.perf_counter()
     for batch in job.batches.of_epoch(progress.epoch, start=progress.step):
         global_step = progress.epoch * steps + progress.step
-        lr = progress.peak_lr * job.schedule(global_step)
+        progress.lr = progress.peak_lr * job.schedule(global_step)
         for group in job.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = progress.lr
+        _call(job, progress, "on_train_batch_begin")
         _seed_dropout(job, global_step)
-        _call(job, progress, "on_train_batch_begin", lr=lr)
         sums = _train_step(job, batch, progress)
         for name, value in sums.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.seen += len(batch)
         progress.step += 1
         loss = sums["loss"] / len(batch)
-        _call(job, progress, "on_train_batch_end", lr=lr, logs={"loss": loss})
-        if interrupt.is_set() and progress.step < steps:
+        _call(job, progress, "on_train_batch_end", logs={"loss": loss})
+        if interrupt.is_set():
             break
     progress.seconds += time.perf_counter() - started
+    if not all(bool(weight.isfinite().all()) for weight in job.model.network.parameters()):
+        # Said before the next checkpoint is written: the last one is sound.
+        raise TrainingError(_explain(job, progress, "a weight is not finite", progress.step))
 
 
 def _train_step(job: Job, batch: Batch, progress: Progress) -> dict[str, float]:
     """Forward, loss, backward, step; returns each score summed over the batch."""
     model, options, device = job.model, job.options, job.plan.device
     sums: dict[str, float] = {}
+    job.optimizer.zero_grad(set_to_none=True)
     for part in batch.parts(options.accumulate):
         images = part.images.to(device, non_blocking=True)  # uint8 (b, C, H, W)
         targets = part.targets.to(device, non_blocking=True)
@@ -169,33 +192,32 @@ def _train_step(job: Job, batch: Batch, progress: Progress) -> dict[str, float]:
         for name, value in found.items():
             sums[name] = sums.get(name, 0.0) + float(value)
     if not math.isfinite(sums["loss"]):
-        raise TrainingError(_explain_loss(job, progress, sums["loss"]))
+        what = f"the loss is {sums['loss']:g}"
+        raise TrainingError(_explain(job, progress, what, progress.step + 1))
     if options.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(model.network.parameters(), options.clip_norm)
     job.optimizer.step()
-    job.optimizer.zero_grad(set_to_none=True)
     return sums
 
 
 def _end_epoch(job: Job, progress: Progress) -> None:
     """Validate, write the history, tell the callbacks, go on to the next epoch."""
-    lr = float(job.optimizer.param_groups[0]["lr"])
     logs = {name: value / progress.seen for name, value in progress.sums.items()}
     if job.validation is not None:
-        _call(job, progress, "on_validation_begin", lr=lr, logs=logs)
+        _call(job, progress, "on_validation_begin", logs=logs)
         logs |= {f"val_{name}": value for name, value in _validate(job, job.validation).items()}
-        _call(job, progress, "on_validation_end", lr=lr, logs=logs)
+        _call(job, progress, "on_validation_end", logs=logs)
     entry = {
         "epoch": progress.epoch + 1,
         **logs,
-        "lr": lr,
+        "lr": progress.lr,
         "seconds": round(progress.seconds, 3),
         "images_per_second": round(progress.seen / max(progress.seconds, 1e-9), 1),
     }
     progress.history.append(entry)
     progress.total_seconds += progress.seconds
     job.run.write_history(progress.history)  # ranks: only the first
-    _call(job, progress, "on_epoch_end", lr=lr, logs=logs)
+    _call(job, progress, "on_epoch_end", logs=logs)
     progress.epoch += 1
     progress.step, progress.seen, progress.sums, progress.seconds = 0, 0, {}, 0.0
 
@@ -216,15 +238,11 @@ def _validate(job: Job, pictures: PictureSet) -> dict[str, float]:
 
 
 def _call(
-    job: Job,
-    progress: Progress,
-    hook: str,
-    *,
-    lr: float | None = None,
-    logs: dict[str, float] | None = None,
+    job: Job, progress: Progress, hook: str, *, logs: Mapping[str, float] | None = None
 ) -> None:
     """Call a hook of every callback that has it, and carry out what they ask for."""
-    called = [c for c in job.callbacks if getattr(type(c), hook) is not getattr(Callback, hook)]
+    everyone = (*job.callbacks, *job.watchers)
+    called = [c for c in everyone if getattr(type(c), hook) is not getattr(Callback, hook)]
     if not called:
         return
     network = job.model.network
@@ -237,7 +255,8 @@ def _call(
         step=progress.step,
         epochs=job.epochs,
         steps_per_epoch=job.batches.steps_per_epoch,
-        lr=progress.peak_lr if lr is None else lr,
+        lr=progress.lr,
+        schedule=job.options.schedule,
         logs=MappingProxyType(dict(logs or {})),
         known=MappingProxyType(job.known_scores),
         folder=job.run.path,
@@ -248,10 +267,15 @@ def _call(
         action: Action | None = getattr(callback, hook)(moment)
         if isinstance(action, Stop):
             progress.stop_reason = progress.stop_reason or action.reason
-        elif isinstance(action, SetLR):
+        elif isinstance(action, SetLR) and job.options.schedule == "constant":
             progress.peak_lr = action.lr
         elif isinstance(action, LoadWeights):
             network.load_state_dict(dict(action.weights))
+        elif action is not None:
+            raise OptionError(
+                f"{type(callback).__name__}.{hook} returned {action!r}, expected None, Stop, "
+                "LoadWeights, or, with schedule `constant`, SetLR."
+            )
 
 
 def _discard(_: object) -> None:
@@ -267,22 +291,18 @@ def _seed_dropout(job: Job, global_step: int) -> None:
         torch.manual_seed(seed)
 
 
-def _explain_loss(job: Job, progress: Progress, loss: float) -> str:
-    lr = float(job.optimizer.param_groups[0]["lr"])
+def _explain(job: Job, progress: Progress, what: str, step: int) -> str:
     kept = "No epoch was finished before."
     if progress.history:
-        kept = (
-            f"Nothing is lost: the {progress.epoch} finished epochs are in "
-            f"`{job.run.checkpoint_file}`."
-        )
-    tries = [f"`--lr {(job.options.lr or lr) / 10:g}`"]
+        kept = f"Epochs finished before: {progress.epoch}, kept in `{job.run.checkpoint_file}`."
+    tries = [f"`--lr {(job.options.lr or progress.lr) / 10:g}`"]
     if job.options.clip_norm is None:
         tries.append("`--clip-norm 1`")
     if job.plan.bfloat16:
         tries.append("`--precision float32`")
     return (
-        f"the loss is {loss:g} at step {progress.step + 1} of epoch {progress.epoch + 1} "
-        f"(learning rate {lr:g}), expected a finite number. {kept} Try {' or '.join(tries)}."
+        f"{what} at step {step} of epoch {progress.epoch + 1} (learning rate {progress.lr:g}), "
+        f"expected a finite number. {kept} Try {' or '.join(tries)}."
     )
 
 
@@ -307,4 +327,5 @@ def _catch_interrupt() -> Iterator[threading.Event]:
         yield flag
     finally:
         for each, handler in before.items():
-            signal.signal(each, handler)
+            if handler is not None:  # one that was not set from Python cannot be put back
+                signal.signal(each, handler)

@@ -142,7 +142,8 @@ class TrainOptions(Options):
     accumulate: Annotated[
         int,
         Option(
-            "Parts a batch is computed in, to save memory; the step stays the same.",
+            "Parts a batch is computed in, to save memory; the step stays the same, but batch "
+            "norm sees the parts.",
             unit="parts",
             low=1,
             group="Fine points",
@@ -190,10 +191,9 @@ def resolve(options: TrainOptions, *, pictures: int, network_lr: float) -> Train
     epochs = options.epochs or min(max(round(PICTURES_SEEN / pictures), 5), 40)
     batch_size = options.batch_size or _batch_size(pictures)
     rising = options.schedule in ("one-cycle", "cosine")
-    lr = options.lr
-    if lr is None and options.optimizer == "sgd":
+    if options.optimizer == "sgd":
         lr = (0.1 if rising else 0.01) * (batch_size / 256) * (network_lr / 0.01)
-    elif lr is None:
+    else:
         lr = network_lr * math.sqrt(batch_size / 256) if rising else 0.001
     decay = options.weight_decay
     if decay is None:
@@ -205,7 +205,7 @@ def resolve(options: TrainOptions, *, pictures: int, network_lr: float) -> Train
         options,
         epochs=epochs,
         batch_size=batch_size,
-        lr=round(lr, 8),
+        lr=round(lr, 8) if options.lr is None else options.lr,
         weight_decay=decay,
         warmup_epochs=warmup,
         step_epochs=options.step_epochs or max(1, epochs // 3),

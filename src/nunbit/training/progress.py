@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any, TextIO
 
 from nunbit.training.callbacks.base import Callback, Moment
@@ -87,9 +86,3 @@ class ProgressPrinter(Callback):
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Nothing is kept between runs."""

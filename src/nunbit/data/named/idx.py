@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -35,7 +36,10 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: It is no IDX file, or shorter or longer than its header says.
     """
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"`{path}` cannot be read: {error.strerror}.") from error
     if raw[:2] == b"\x1f\x8b":
         try:
             raw = gzip.decompress(raw)
@@ -49,8 +53,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             "00 00 08 and the number of dimensions. Fetch the official file again."
         )
     header = 4 + 4 * raw[3]
-    shape = tuple(np.frombuffer(raw[4:header], dtype=">u4").astype(int).tolist())
-    expected = header + int(np.prod(shape))
+    sizes = raw[4 : min(header, len(raw) // 4 * 4)]
+    shape = tuple(np.frombuffer(sizes, dtype=">u4").tolist())
+    expected = header + math.prod(shape)
     if len(shape) != raw[3] or len(raw) != expected:
         raise DataError(
             f"`{path}` has {len(raw)} bytes, its header {shape} asks for {expected}. "
@@ -77,12 +82,17 @@ def _open_idx(place: Path | None, *, name: str, classes: tuple[str, ...]) -> Pic
             raise DataError(f"`{place}` has no `{missing}` or `{missing}.gz`. Put it there.")
         images.append(read_idx(image_path))
         labels.append(read_idx(label_path))
-        if images[-1].ndim != 3 or len(images[-1]) != len(labels[-1]):
+        if images[-1].ndim != 3 or labels[-1].shape != images[-1].shape[:1]:
             raise DataError(
                 f"`{image_path}` holds {images[-1].shape} and `{label_path}` {labels[-1].shape}; "
                 "expected (N, rows, columns) and (N,). Fetch the official files again."
             )
         splits += [split] * len(labels[-1])
+    if images[0].shape[1:] != images[1].shape[1:]:
+        raise DataError(
+            f"the pictures in `{place}` are {images[0].shape[1:]} to train on and "
+            f"{images[1].shape[1:]} to test on. Fetch the official files again."
+        )
     table_labels = np.concatenate(labels).astype(np.int64)
     if table_labels.max(initial=0) >= len(classes):
         raise DataError(

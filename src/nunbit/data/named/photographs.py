@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from nunbit.data.named.base import NamedSet
-from nunbit.data.stores import FileStore, ZipStore
+from nunbit.data.stores import ZIP_ERRORS, FileStore, ZipStore
 from nunbit.data.table import PictureTable
-from nunbit.data.tree import make_table, read_tree, walk_files
+from nunbit.data.tree import SPLIT_FOLDERS, is_hidden, make_table, read_tree, walk_files
 from nunbit.errors import DataError
 
 __all__ = ["CATS_DOGS", "open_pictures"]
@@ -54,14 +54,14 @@ def _members(path: Path) -> dict[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
+    except ZIP_ERRORS as error:
         raise DataError(f"`{path}` cannot be read as a zip: {error}. Fetch it again.") from error
-    visible = [
-        n for n in names if not any(p.startswith((".", "__")) for p in PurePosixPath(n).parts)
-    ]
+    visible = [n for n in names if not any(map(is_hidden, PurePosixPath(n).parts))]
     tops = {PurePosixPath(n).parts[0] for n in visible}
     alone = next(iter(tops)) if len(tops) == 1 else ""
-    strip = bool(alone) and all(len(PurePosixPath(n).parts) > 2 for n in visible)
+    strip = alone.lower() not in ("", *SPLIT_FOLDERS) and all(
+        len(PurePosixPath(n).parts) > 2 for n in visible
+    )
     return {n.removeprefix(f"{alone}/") if strip else n: n for n in visible}
 
 

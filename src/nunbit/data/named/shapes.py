@@ -27,6 +27,7 @@ CLASSES = ("circle", "rectangle", "triangle")
 SIZE = 32
 TRAIN_PER_CLASS, TEST_PER_CLASS = 50, 100
 _DETAIL = 4  # drawn this much larger, then shrunk: smooth lines without jagged steps
+_PAPER = 0.87  # how far from the centre a line may run, so that it stays on the paper whole
 
 
 def _outline(kind: str, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -68,8 +69,10 @@ def draw_shape(kind: str, number: int, *, challenge: bool) -> NDArray[np.uint8]:
     turn = np.deg2rad(angle)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     half = SIZE * _DETAIL / 2
-    reach = np.clip(shift, -(1 - scale), 1 - scale)  # stays on the paper
-    pixels = ((points + wobble) @ rotation.T * scale + reach) * half + half
+    outline = (points + wobble) @ rotation.T * scale
+    room = _PAPER - outline.max(axis=0)
+    outline += np.clip(shift, np.minimum(-_PAPER - outline.min(axis=0), room), room)
+    pixels = outline * half + half
     paper = np.full((SIZE * _DETAIL, SIZE * _DETAIL), int(rng.integers(235, 256)), dtype=np.uint8)
     cv2.polylines(
         paper,

@@ -33,7 +33,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class SetLR:
-    """Use this learning rate from the next step on; only with schedule constant."""
+    """Use this learning rate from the next step on; refused where a schedule moves it."""
 
     lr: float
 
@@ -61,7 +61,8 @@ class Moment:
         step: Steps done in this epoch.
         epochs: Epochs planned.
         steps_per_epoch: Steps in an epoch.
-        lr: Learning rate of the last step.
+        lr: Learning rate of the last step; where a step begins, of that one.
+        schedule: How the learning rate goes over the run, as in the options.
         logs: Scores known at this moment; at an epoch's end ``loss``, ``accuracy``,
             and with validation ``val_loss``, ``val_accuracy``.
         known: Every score there will be at an epoch's end, and which way is better.
@@ -75,6 +76,7 @@ class Moment:
     epochs: int = 1
     steps_per_epoch: int = 1
     lr: float = 0.0
+    schedule: str = "constant"
     logs: Mapping[str, float] = field(default_factory=dict)
     known: Mapping[str, Direction] = field(default_factory=dict)
     folder: Path | None = None
@@ -122,7 +124,7 @@ class Callback:
         """After validation; ``logs`` has all scores of the epoch."""
 
     def on_train_end(self, moment: Moment) -> Action | None:
-        """After the last epoch, whatever ended the run but an error or Ctrl-C."""
+        """After the last step, whatever ended the run but an error; also after Ctrl-C."""
 
     def teardown(self) -> None:
         """Run at the very end, also after an error or Ctrl-C."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import string
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,8 @@ class ModelCheckpoint(Callback):
     Args:
         filepath: Where to write; relative paths lie in the run folder. It may hold
             ``{epoch}`` (1-based) and the name of any score, as in
-            ``"{epoch:02d}-{val_loss:.2f}.safetensors"``.
+            ``"{epoch:02d}-{val_loss:.2f}.safetensors"``. Default: in the folder
+            ``checkpoints``, ``best.safetensors`` or one file per epoch.
         monitor: The score that decides what is best.
         save_best_only: Whether only an improvement is written; equal is none.
         mode: ``"min"``, ``"max"``, or ``"auto"``.
@@ -36,20 +36,24 @@ class ModelCheckpoint(Callback):
     Source: Keras 3 ``ModelCheckpoint``.
     Departs: Keras' ``best`` survives from one ``fit`` to the next in the same
         process but is forgotten on a restart; ours starts afresh with each run and
-        survives a resume. Keras' ``save_freq`` in batches and
+        survives a resume. A score that is not a number is never saved as the best.
+        Keras' ``save_freq`` in batches and
         ``save_weights_only`` are not offered: a model file without its
         preprocessing is of no use to anyone.
     """
 
     def __init__(
         self,
-        filepath: str | os.PathLike[str] = "checkpoints/best.safetensors",
+        filepath: str | os.PathLike[str] | None = None,
         monitor: str = "val_loss",
         *,
         save_best_only: bool = False,
         mode: Mode = "auto",
         initial_value_threshold: float | None = None,
     ) -> None:
+        if filepath is None:
+            name = "best" if save_best_only else "epoch-{epoch:03d}"
+            filepath = f"checkpoints/{name}.safetensors"
         self.filepath = os.fspath(filepath)
         if not self.filepath.endswith(".safetensors"):
             raise OptionError(
@@ -68,13 +72,14 @@ class ModelCheckpoint(Callback):
         self._reset()
         if self.save_best_only:
             self._direction = self.monitor.direction(moment.known, owner="ModelCheckpoint")
-        fields = {name for _, name, _, _ in string.Formatter().parse(self.filepath) if name}
-        unknown = sorted(fields - {"epoch", *moment.known})
-        if unknown:
+        try:
+            self._fill(dict.fromkeys(moment.known, 0.0), epoch=0)
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            names = ", ".join(f"`{{{name}}}`" for name in ("epoch", *moment.known))
             raise OptionError(
-                f"`filepath` has the placeholder `{{{unknown[0]}}}`, expected `{{epoch}}` or one "
-                f"of {', '.join(moment.known)}."
-            )
+                f"`filepath` is `{self.filepath}`, which cannot be filled in "
+                f"({type(error).__name__}: {error}). Placeholders: {names}."
+            ) from error
 
     def on_epoch_end(self, moment: Moment) -> None:
         if self.save_best_only:
@@ -82,10 +87,13 @@ class ModelCheckpoint(Callback):
             if value is None or not self.monitor.is_better(value, self.best, self._direction):
                 return
             self.best = value
-        path = Path(self.filepath.format(**{**moment.logs, "epoch": moment.epoch + 1}))
+        path = self._fill(moment.logs, epoch=moment.epoch)
         if moment.folder is not None:
             path = moment.folder / path
         moment.save_model(path)
+
+    def _fill(self, logs: Mapping[str, float], *, epoch: int) -> Path:
+        return Path(self.filepath.format(**{**logs, "epoch": epoch + 1}))
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}

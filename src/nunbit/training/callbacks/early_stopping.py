@@ -24,7 +24,8 @@ class EarlyStopping(Callback):
         mode: ``"min"``, ``"max"``, or ``"auto"``: as the task says for the score.
         baseline: Value that the score has to beat within ``patience`` epochs.
         restore_best_weights: Whether the network ends with the weights of its best
-            epoch, whatever ended the run: patience, the last epoch, another callback.
+            epoch, whatever ended the run: patience, the last epoch, another callback,
+            Ctrl-C.
         start_from_epoch: Epochs (0-based) before this one are not looked at.
     Raises:
         OptionError: At the start of training: the score is not measured.
@@ -97,8 +98,14 @@ class EarlyStopping(Callback):
     def _reason(self) -> str:
         if self.best is None or self.best_epoch is None:
             return f"{self.monitor.name} was never a number"
+        what = "has not improved"
+        if self.baseline is not None and not self.monitor.is_better(
+            self.best, self.baseline, self._direction
+        ):
+            what = f"has not beaten {self.baseline:g}"
+        span = "1 epoch" if self.wait == 1 else f"{self.wait} epochs"
         return (
-            f"{self.monitor.name} has not improved for {self.wait} epochs "
+            f"{self.monitor.name} {what} for {span} "
             f"(best {self.best:.6g} in epoch {self.best_epoch + 1})"
         )
 
@@ -112,6 +119,7 @@ class EarlyStopping(Callback):
             "wait": self.wait,
             "best": self.best,
             "best_epoch": self.best_epoch,
+            "stopped_epoch": self.stopped_epoch,
             "best_weights": None if self.best_weights is None else dict(self.best_weights),
         }
 
@@ -119,4 +127,5 @@ class EarlyStopping(Callback):
         self.wait = state["wait"]
         self.best = state["best"]
         self.best_epoch = state["best_epoch"]
+        self.stopped_epoch = state["stopped_epoch"]
         self.best_weights = state["best_weights"]

@@ -28,9 +28,10 @@ class ReduceLROnPlateau(Callback):
         min_lr: The rate never goes below this.
     Raises:
         OptionError: ``factor`` is out of range; at the start of training: the
-            score is not measured.
+            score is not measured, or a schedule moves the learning rate already.
     Source: Keras 3 ``ReduceLROnPlateau``, epoch for epoch.
-    Departs: a factor of 0 or below is refused.
+    Departs: a factor of 0 or below is refused. With a schedule Keras fails when it
+        first cuts, ours before the first step.
     """
 
     def __init__(
@@ -66,6 +67,11 @@ class ReduceLROnPlateau(Callback):
     def on_train_begin(self, moment: Moment) -> None:
         self._reset()
         self._direction = self.monitor.direction(moment.known, owner="ReduceLROnPlateau")
+        if moment.schedule != "constant":
+            raise OptionError(
+                f"ReduceLROnPlateau cuts the learning rate itself and cannot go with schedule "
+                f'`{moment.schedule}`. Pass `TrainOptions(schedule="constant")`.'
+            )
 
     def on_epoch_end(self, moment: Moment) -> Action | None:
         value = moment.logs.get(self.monitor.name)

@@ -1,0 +1,270 @@
+"""What goes wrong while training: a clear message, and nothing is lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import nunbit
+from nunbit import storage
+from nunbit.errors import StorageError, TrainingError
+from nunbit.storage import load_tensors
+from nunbit.training.callbacks import Action, Callback, Moment, SetLR
+
+
+class Torn(Callback):
+    """Counts teardowns."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def teardown(self) -> None:
+        self.count += 1
+
+
+class RaisesLR(Callback):
+    """Learns well for some epochs, then far too fast."""
+
+    def __init__(self, lr: float, *, epoch: int = 1) -> None:
+        self.lr, self.epoch = lr, epoch
+
+    def on_epoch_end(self, moment: Moment) -> Action | None:
+        return SetLR(self.lr) if moment.epoch == self.epoch else None
+
+
+def weights_of(model: nunbit.Model) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.network.state_dict().items()}
+
+
+def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def checkpoint_weights(run: Path) -> dict[str, Tensor]:
+    tensors, _ = load_tensors(run / "checkpoints/last.safetensors", kind="checkpoint")
+    return {k.removeprefix(".network."): v for k, v in tensors.items() if k.startswith(".network.")}
+
+
+# --- a loss that is not finite ----------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_says_where_and_what_to_try(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path
+) -> None:
+    torn = Torn()
+    message = (
+        r"the loss is (nan|inf) at step 2 of epoch 1 \(learning rate 1e\+30\), expected a finite "
+        r"number. No epoch was finished before. Try `--lr 1e\+29` or `--clip-norm 1`."
+    )
+    with pytest.raises(TrainingError, match=message):
+        run(
+            tiny, epochs=3, lr=1e30, optimizer="sgd", schedule="constant", precision="float32",
+            callbacks=[torn],
+        )  # fmt: skip
+    assert torn.count == 1
+
+
+@pytest.mark.parametrize("network", ["mlp", "auto", "cnn-mnist"])
+def test_a_learning_rate_of_ten_billion_is_caught(
+    run: Any, tiny: nunbit.Pictures, network: str
+) -> None:
+    model = nunbit.create_model_for(tiny, network=network)
+    with pytest.raises(TrainingError, match=r"expected a finite number.*--lr 1e\+09"):
+        run(tiny, model=model, epochs=9, lr=1e10, optimizer="sgd", schedule="constant")
+
+
+def test_bfloat16_is_named_where_it_may_be_the_reason(run: Any, tiny: nunbit.Pictures) -> None:
+    with pytest.raises(TrainingError, match="or `--precision float32`"):
+        run(tiny, lr=1e30, schedule="constant", precision="bfloat16", clip_norm=1.0)
+
+
+def test_the_epochs_before_are_kept(run: Any, tiny: nunbit.Pictures, tmp_path: Path) -> None:
+    kept = nunbit.ModelCheckpoint("{epoch}.safetensors")
+    message = r"of epoch 3 .*Epochs finished before: 2, kept in `.*last.safetensors`"
+    with pytest.raises(TrainingError, match=message):
+        run(
+            tiny, epochs=9, lr=0.01, optimizer="sgd", schedule="constant", precision="float32",
+            callbacks=[kept, RaisesLR(1e30)],
+        )  # fmt: skip
+    out = tmp_path / "run"
+    lines = (out / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert same(checkpoint_weights(out), weights_of(nunbit.Model.load(out / "2.safetensors")))
+    assert not (out / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_last_step_that_breaks_the_weights_does_not_reach_the_checkpoint(
+    run: Any, tiny: nunbit.Pictures, unvalidated: nunbit.Pictures, tmp_path: Path, validated: bool
+) -> None:
+    """No loss is computed after the last step of an epoch, so the weights are looked at."""
+
+    class Breaks(Callback):
+        def on_train_batch_end(self, moment: Moment) -> None:
+            if (moment.epoch, moment.step) == (1, moment.steps_per_epoch):
+                with torch.no_grad():
+                    next(model.network.parameters())[0, 0] = torch.nan
+
+    pictures = tiny if validated else unvalidated
+    model = nunbit.create_model_for(pictures, network="mlp")
+    with pytest.raises(TrainingError, match=r"a weight is not finite at step \d of epoch 2"):
+        run(pictures, model=model, epochs=3, callbacks=[Breaks()])
+    out = tmp_path / "run"
+    assert all(bool(value.isfinite().all()) for value in checkpoint_weights(out).values())
+    assert len((out / "history.jsonl").read_text().splitlines()) == 1
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------
+
+
+class Interrupts(Callback):
+    """Presses Ctrl-C, or sends another signal, after a step."""
+
+    def __init__(self, epoch: int, step: int, number: int = signal.SIGINT, times: int = 1) -> None:
+        self.place, self.number, self.times = (epoch, step), number, times
+
+    def on_train_batch_end(self, moment: Moment) -> None:
+        if (moment.epoch, moment.step) == self.place:
+            for _ in range(self.times):
+                signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_saves_and_raises(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path, number: int
+) -> None:
+    torn = Torn()
+    model = nunbit.create_model_for(tiny, network="mlp")
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, model=model, epochs=3, callbacks=[torn, Interrupts(1, 1, number)])
+    assert torn.count == 1
+    assert signal.getsignal(number) is before
+    out = tmp_path / "run"
+    saved = nunbit.Model.load(out)
+    assert same(checkpoint_weights(out), weights_of(model))
+    assert same(weights_of(saved), weights_of(model))
+    assert saved.preprocessing == tiny.preprocessing
+    assert saved.facts["trained_on"] == {"source": tiny.source, "images": len(tiny.train)}
+    assert len((out / "history.jsonl").read_text().splitlines()) == 1
+    assert "finished" not in json.loads((out / "options.json").read_text())
+
+
+def test_the_best_weights_come_back_after_an_interruption_too(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path
+) -> None:
+    kept = nunbit.ModelCheckpoint("{epoch}.safetensors")
+    best = nunbit.EarlyStopping(patience=9, mode="max", restore_best_weights=True)
+    model = nunbit.create_model_for(tiny, network="mlp")
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, model=model, epochs=4, callbacks=[kept, best, Interrupts(2, 1)])
+    out = tmp_path / "run"
+    first = weights_of(nunbit.Model.load(out / "1.safetensors"))
+    assert same(weights_of(model), first)
+    assert same(weights_of(nunbit.Model.load(out)), first)
+    assert not same(checkpoint_weights(out), first)  # training goes on from where it was
+
+
+def test_a_second_interruption_stops_at_once(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path
+) -> None:
+    torn, before = Torn(), signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, epochs=3, callbacks=[torn, Interrupts(1, 1, times=2)])
+    assert torn.count == 1
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not (tmp_path / "run/model.safetensors").exists()
+
+
+def test_training_in_another_thread_leaves_signals_alone(run: Any, tiny: nunbit.Pictures) -> None:
+    found: list[Any] = []
+
+    def train() -> None:
+        try:
+            found.append(run(tiny, epochs=1))
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert [type(each) for each in found] == [nunbit.History]
+
+
+# --- the disk -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """Return a switch: while ``full``, files whose name holds ``last`` find no room."""
+    state = {"full": False}
+    sync = os.fsync
+
+    def full_sync(handle: int) -> None:
+        name = os.readlink(f"/proc/self/fd/{handle}")
+        if state["full"] and "last" in name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(handle)
+
+    monkeypatch.setattr(storage.os, "fsync", full_sync)
+    return state
+
+
+class Fills(Callback):
+    """Fills the disk in the second epoch."""
+
+    def __init__(self, state: dict[str, bool]) -> None:
+        self.state = state
+
+    def on_epoch_begin(self, moment: Moment) -> None:
+        self.state["full"] = moment.epoch == 1 and not self.state.get("mended")
+
+
+def test_a_full_disk_keeps_the_older_checkpoint_which_goes_on(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path, disk: dict[str, bool]
+) -> None:
+    whole = run(tiny, epochs=3, callbacks=[Fills({})], out=tmp_path / "whole")
+    out = tmp_path / "run"
+    message = r"disk full: `.*last.safetensors` needs .* MB.*untouched.*Free some room"
+    with pytest.raises(StorageError, match=message):
+        run(tiny, epochs=3, callbacks=[Fills(disk)], out=out)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["last.safetensors"]
+    disk.update(full=False, mended=True)
+    resumed = run(tiny, epochs=3, callbacks=[Fills(disk)], resume=out)
+    assert resumed["val_loss"] == whole["val_loss"]
+    assert same(
+        weights_of(nunbit.Model.load(out)), weights_of(nunbit.Model.load(tmp_path / "whole"))
+    )
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path, disk: dict[str, bool]
+) -> None:
+    disk["full"] = True
+    with pytest.raises(StorageError, match="disk full"):
+        run(tiny, epochs=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_said_at_once(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"cannot be made: Not a directory. Pass a folder"):
+        run(tiny, epochs=1, out=tmp_path / "file" / "run")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match=r"cannot be made: Read-only file system.*--out DIR"):
+        run(tiny, epochs=1, out=tmp_path / "other")
