@@ -289,7 +289,7 @@ def test_resume_finishes_an_interrupted_run(
     monkeypatch.setattr(ProgressPrinter, "on_train_batch_end", press)
     part = tmp_path / "part"
     assert run([*base, "--out", str(part)]) == 130
-    assert "saved" in out_of(capsys)[1]
+    assert f"nunbit train --resume {part}" in out_of(capsys)[1]
     monkeypatch.undo()
     assert (part / "checkpoints" / "last.safetensors").is_file()
     assert (part / "model.safetensors").is_file()
@@ -392,3 +392,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_clearly(
     assert re.search(r"the loss is (nan|inf) at step \d+ of epoch 1", message)
     assert "--lr 1e+29" in message
     assert "--clip-norm 1" in message
+
+
+def test_resume_stays_in_its_folder_and_may_change_the_device(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["train", "--resume", str(trained), "--out", str(tmp_path / "other")]) == 2
+    assert "leave `--out` away" in out_of(capsys)[1]
+    words = ["train", "--resume", str(trained), "--device", "cpu", "--precision", "auto"]
+    assert run(words) == 2
+    assert "is finished" in out_of(capsys)[1]  # neither was a difference

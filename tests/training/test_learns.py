@@ -81,6 +81,6 @@ def test_the_defaults_learn_digits_in_a_folder_of_runs(
     """Nothing but pictures and a network: what the README begins with."""
     monkeypatch.chdir(tmp_path)
     model = nunbit.create_model_for(digits, network="mlp")
-    history = nunbit.fit(model, digits, epochs=5, progress=False)
+    history = nunbit.fit(model, digits, epochs=10, progress=False)
     assert history.run == Path("runs/digits-mlp-1")
     assert nunbit.evaluate(nunbit.Model.load(history.run), digits.test)["accuracy"] > 0.95

@@ -102,8 +102,8 @@ def run(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         _complain(str(error))
         return error.exit_status
-    except KeyboardInterrupt:
-        _complain("interrupted; what was done so far is saved.")
+    except KeyboardInterrupt as error:
+        _complain(f"interrupted{f'; all is saved: {error}' if str(error) else ''}.")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ import shlex
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -100,6 +100,8 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
 def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: Output) -> Result:
     from nunbit.runs import RunFolder
 
+    if "out" in given:
+        raise OptionError(f"`--resume {folder}` goes on in that folder: leave `--out` away.")
     run = RunFolder.open(folder)
     record = run.read_options()
     data = DataOptions.from_dict(record["pictures"])
@@ -113,7 +115,7 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
     differ = [
         f"{name} was {kept[name]!r}, got {value!r}"
         for name, value in given.items()
-        if name in kept and value != kept[name]
+        if name in kept and name != "device" and value not in (kept[name], "auto")
     ]
     here = (record["source"], record["origin"])
     if source is not None and source not in here and str(Path(source).absolute()) not in here:
@@ -137,7 +139,11 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
     _header(pictures, model, output)
     output.facts({"Resumes": folder})
     history = fit(
-        model, pictures, augment=Augment.from_dict(augment), options=training, resume=folder
+        model,
+        pictures,
+        augment=Augment.from_dict(augment),
+        options=replace(training, device=given.get("device", training.device)),
+        resume=folder,
     )
     return finish(model, pictures, history, command=_command())
 

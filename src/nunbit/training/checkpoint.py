@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +19,7 @@ from nunbit._version import __version__
 from nunbit.data.table import PictureTable
 from nunbit.errors import CheckpointError, ModelFileError
 from nunbit.storage import UNUSABLE, load_tensors, save_tensors
-
-if TYPE_CHECKING:
-    from nunbit.training.loop import Job, Progress
+from nunbit.training.job import Job, Progress
 
 __all__ = ["load_checkpoint", "save_checkpoint", "table_digest"]
 

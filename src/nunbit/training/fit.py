@@ -22,7 +22,8 @@ from nunbit.runs import RunFolder, versions
 from nunbit.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from nunbit.training.checkpoint import load_checkpoint, table_digest
 from nunbit.training.device import make_plan
-from nunbit.training.loop import Job, Progress, run_loop
+from nunbit.training.job import Job, Progress
+from nunbit.training.loop import run_loop
 from nunbit.training.optimizers import make_optimizer, make_schedule
 from nunbit.training.options import TrainOptions, resolve
 from nunbit.training.progress import ProgressPrinter

@@ -14,98 +14,26 @@ Many processes are not here yet. Their places are marked "ranks".
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from nunbit.data.batches import Batch, Batches
+from nunbit.data.batches import Batch
 from nunbit.data.pictures import PictureSet
 from nunbit.errors import OptionError, TrainingError
-from nunbit.model import EVALUATION_BATCH, Model
+from nunbit.model import EVALUATION_BATCH
 from nunbit.randomness import derive_seed
-from nunbit.runs import RunFolder
-from nunbit.tasks import Direction
 from nunbit.training.callbacks.base import Action, Callback, LoadWeights, Moment, SetLR, Stop
 from nunbit.training.checkpoint import save_checkpoint
-from nunbit.training.device import Plan
-from nunbit.training.options import TrainOptions
+from nunbit.training.job import Job, Progress
 
-__all__ = ["Job", "Progress", "run_loop"]
-
-
-@dataclass
-class Job:
-    """What is trained on what, and how; fixed for the whole run."""
-
-    model: Model
-    batches: Batches
-    validation: PictureSet | None
-    options: TrainOptions
-    """Resolved: nothing in it is left open."""
-    plan: Plan
-    optimizer: torch.optim.Optimizer
-    schedule: Callable[[int], float]
-    callbacks: Sequence[Callback]
-    run: RunFolder
-    identity: Mapping[str, Any]
-    """What a checkpoint must agree with to be continued here, as plain data."""
-    trained_on: Mapping[str, Any]
-    """What the model file says of the pictures."""
-    watchers: Sequence[Callback] = ()
-    """Called as callbacks are, but no part of the state: the progress bar."""
-
-    @property
-    def epochs(self) -> int:
-        """Epochs planned."""
-        return self.options.epochs or 1
-
-    @property
-    def known_scores(self) -> dict[str, Direction]:
-        """Every score there will be at an epoch's end, and which way is better."""
-        known = dict(self.model.task.scores)
-        if self.validation is not None:
-            known |= {f"val_{name}": way for name, way in self.model.task.scores.items()}
-        return known
-
-    def is_finished(self, progress: Progress) -> bool:
-        """Whether nothing is left to do; an epoch that has begun is always ended."""
-        stopped = progress.epoch >= self.epochs or progress.stop_reason is not None
-        return stopped and progress.step == 0
-
-
-@dataclass
-class Progress:
-    """How far training has come. With weights and callbacks it is all of the state."""
-
-    peak_lr: float
-    """What the schedule is a factor of."""
-    lr: float
-    """Learning rate of the last step."""
-    epoch: int = 0
-    step: int = 0
-    """Steps done in this epoch."""
-    seen: int = 0
-    """Pictures seen in this epoch."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Scores of this epoch, summed over the pictures."""
-    seconds: float = 0.0
-    """Spent in this epoch, training only."""
-    total_seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-    stop_reason: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain data for the checkpoint."""
-        return dataclasses.asdict(self)
+__all__ = ["run_loop"]
 
 
 def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None = None) -> None:
@@ -144,7 +72,7 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
         _call(job, progress, "on_train_end", logs=progress.history[-1] if progress.history else {})
         job.model.save(job.run.model_file)
         if interrupt.is_set():
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(f"go on with `nunbit train --resume {job.run.path}`")
 
 
 def _train_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> None:

@@ -1,0 +1,87 @@
+"""What the loop works on: ``Job`` is fixed for a run, ``Progress`` is how far it has come."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from nunbit.data.batches import Batches
+from nunbit.data.pictures import PictureSet
+from nunbit.model import Model
+from nunbit.runs import RunFolder
+from nunbit.tasks import Direction
+from nunbit.training.callbacks.base import Callback
+from nunbit.training.device import Plan
+from nunbit.training.options import TrainOptions
+
+__all__ = ["Job", "Progress"]
+
+
+@dataclass
+class Job:
+    """What is trained on what, and how; fixed for the whole run."""
+
+    model: Model
+    batches: Batches
+    validation: PictureSet | None
+    options: TrainOptions
+    """Resolved: nothing in it is left open."""
+    plan: Plan
+    optimizer: torch.optim.Optimizer
+    schedule: Callable[[int], float]
+    callbacks: Sequence[Callback]
+    run: RunFolder
+    identity: Mapping[str, Any]
+    """What a checkpoint must agree with to be continued here, as plain data."""
+    trained_on: Mapping[str, Any]
+    """What the model file says of the pictures."""
+    watchers: Sequence[Callback] = ()
+    """Called as callbacks are, but no part of the state: the progress bar."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs planned."""
+        return self.options.epochs or 1
+
+    @property
+    def known_scores(self) -> dict[str, Direction]:
+        """Every score there will be at an epoch's end, and which way is better."""
+        known = dict(self.model.task.scores)
+        if self.validation is not None:
+            known |= {f"val_{name}": way for name, way in self.model.task.scores.items()}
+        return known
+
+    def is_finished(self, progress: Progress) -> bool:
+        """Whether nothing is left to do; an epoch that has begun is always ended."""
+        stopped = progress.epoch >= self.epochs or progress.stop_reason is not None
+        return stopped and progress.step == 0
+
+
+@dataclass
+class Progress:
+    """How far training has come. With weights and callbacks it is all of the state."""
+
+    peak_lr: float
+    """What the schedule is a factor of."""
+    lr: float
+    """Learning rate of the last step."""
+    epoch: int = 0
+    step: int = 0
+    """Steps done in this epoch."""
+    seen: int = 0
+    """Pictures seen in this epoch."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Scores of this epoch, summed over the pictures."""
+    seconds: float = 0.0
+    """Spent in this epoch, training only."""
+    total_seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    stop_reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for the checkpoint."""
+        return dataclasses.asdict(self)
