@@ -101,8 +101,8 @@ def main() -> None:
                 "figures": {"accuracy": accuracy, "seconds": seconds, "wall": wall},
             }
         )
-    header = [k for k in rows[0] if k not in ("figures", "command")]
-    publish("accuracy", header, rows)
+        header = [k for k in rows[0] if k not in ("figures", "command")]
+        publish("accuracy", header, rows)  # after each, so that an interrupted call keeps some
 
 
 if __name__ == "__main__":
