@@ -231,7 +231,7 @@ class Model:
                 f"{first[0].strip()}"
             ) from error
         return cls(
-            network,
+            network.eval(),
             preprocessing=preprocessing,
             task=task,
             network_name=header["network"],

@@ -13,6 +13,8 @@ runs/mnist-auto-1/
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import math
 import os
@@ -59,14 +61,9 @@ class RunFolder:
         """
         try:
             if out is not None:
-                path = Path(out)
-                path.mkdir(parents=True, exist_ok=True)
-                if any(path.iterdir()):
-                    raise StorageError(
-                        f"`{path}` is not empty, and a run never writes over another. Pass a new "
-                        f"folder with `--out`, or continue that run with `--resume {path}`."
-                    )
-                return cls(path)
+                cls.check_free(out)
+                Path(out).mkdir(parents=True, exist_ok=True)
+                return cls(Path(out))
             name = "".join(c if c.isalnum() or c in "-_." else "-" for c in f"{source}-{network}")
             Path("runs").mkdir(exist_ok=True)
             number = 1
@@ -84,6 +81,19 @@ class RunFolder:
                 f"the run folder `{out or 'runs'}` cannot be made: {error.strerror}. "
                 "Pass a folder that you may write to with `--out DIR`."
             ) from error
+
+    @staticmethod
+    def check_free(out: str | os.PathLike[str] | None) -> None:
+        """Refuse a folder that holds something; nothing is made yet.
+
+        Raises:
+            StorageError: The folder exists and is not empty.
+        """
+        if out is not None and Path(out).is_dir() and any(Path(out).iterdir()):
+            raise StorageError(
+                f"`{out}` is not empty, and a run never writes over another. Pass a new folder "
+                f"with `--out`, or continue that run with `--resume {out}`."
+            )
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
@@ -166,6 +176,34 @@ class RunFolder:
     def write_split(self, text: str) -> None:
         """Write ``split.csv``."""
         write_atomic(self.split_file, text)
+
+    def read_split(self) -> dict[str, list[str]]:
+        """Return the names of the pictures of each split, as ``split.csv`` keeps them.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+        """
+        try:
+            text = self.split_file.read_text(encoding="utf-8", errors="surrogateescape")
+            rows = list(csv.DictReader(io.StringIO(text, newline="")))
+            found: dict[str, list[str]] = {}
+            for row in rows:
+                found.setdefault(row["split"], []).append(row["path"])
+        except (OSError, KeyError, csv.Error) as error:
+            raise CheckpointError(f"`{self.split_file}` cannot be read: {error}.") from error
+        return found
+
+    def read_history(self) -> list[dict[str, float]]:
+        """Return the scores of each epoch, as ``history.jsonl`` keeps them.
+
+        Raises:
+            CheckpointError: The file is missing or damaged.
+        """
+        try:
+            lines = self.history_file.read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines]
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"`{self.history_file}` cannot be read: {error}.") from error
 
     def write_history(self, epochs: Sequence[Mapping[str, float]]) -> None:
         """Write ``history.jsonl`` anew: one line per epoch; a score that is no number is null."""

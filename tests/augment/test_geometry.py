@@ -200,13 +200,16 @@ def test_flips_are_numpy_flips_half_the_time(
     options: dict[str, bool], axes: list[tuple[int, ...]]
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (14, 17, 3), dtype=np.uint8)
-    counts = dict.fromkeys(axes, 0)
-    for number in range(200):
+    seen = set()
+    for number in range(40):
         got = moved(Augment(**options), noise, number)
         (match,) = [each for each in axes if np.array_equal(got, np.flip(noise, each))]
-        counts[match] += 1
-    share = 200 / len(axes)
-    assert all(abs(count - share) < 5 * math.sqrt(share) for count in counts.values()), counts
+        seen.add(match)
+    assert seen == set(axes)
+    signs = [np.sign(np.diag(matrix(Augment(**options), number)))[:2] for number in range(2_000)]
+    for sign, option in zip(np.transpose(signs), ("horizontal_flip", "vertical_flip"), strict=True):
+        share = 1_000 if option in options else 0
+        assert abs((sign < 0).sum() - share) < 4.5 * math.sqrt(500), "half of them"
 
 
 @pytest.mark.usefixtures("ends")

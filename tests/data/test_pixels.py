@@ -184,5 +184,5 @@ def test_a_missing_file_gives_the_reason_without_the_path(tmp_path: Path) -> Non
     with pytest.raises(PictureError, match=r"^No such file or directory$"):
         FileStore(tmp_path, ["a/1.png"]).read(0)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(PictureError, match=r"^Is a directory$"):
+    with pytest.raises(PictureError, match=r"^not a regular file$"):
         FileStore(tmp_path, ["folder.png"]).read(0)

@@ -140,3 +140,22 @@ def test_the_csv_is_read_back_by_any_reader() -> None:
 def test_pictures_without_a_label_have_an_empty_one() -> None:
     rows = list(csv.reader(io.StringIO(split_csv(table([0, -1])), newline="")))
     assert [row[1] for row in rows] == ["label", "plain", ""]
+
+
+def test_pictures_of_one_group_never_part() -> None:
+    count = 60
+    table = PictureTable(
+        store=ArrayStore(np.zeros((count, 2, 2), np.uint8), str),
+        ids=np.arange(count),
+        labels=np.arange(count) % 2,
+        classes=("a", "b"),
+        split=np.full(count, "train", dtype="<U10"),
+        source="test",
+        group=np.array([f"patient {k // 6}" for k in range(count)]),
+    )
+    cut = split_validation(table, frac=0.3, seed=0, strata=table.labels)
+    sides = {(str(g), str(s)) for g, s in zip(cut.group, cut.split, strict=True)}
+    assert len(sides) == 10
+    assert sum(side == "validation" for _, side in sides) == 3
+    loose = split_validation(replace(table, group=None), frac=0.3, seed=0, strata=table.labels)
+    assert (loose.split == "validation").sum() == 18

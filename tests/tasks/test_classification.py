@@ -181,9 +181,9 @@ def test_predictions_of_one_output() -> None:
         ONE_OUTPUT.predict(torch.zeros(1, 1), top=0)
 
 
-def test_targets_and_strata_are_the_labels() -> None:
+def test_targets_are_the_labels() -> None:
     labels = np.array([2, 0, 1])[::-1]
-    assert TEN.targets(labels).tolist() == TEN.strata(labels).tolist() == [1, 0, 2]
+    assert TEN.targets(labels).tolist() == [1, 0, 2]
     assert TEN.targets(labels).dtype == torch.int64
 
 

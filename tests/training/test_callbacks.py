@@ -15,6 +15,7 @@ import nunbit
 from nunbit.errors import OptionError, TrainingError
 from nunbit.training.callbacks import Callback, LoadWeights, Moment, SetLR, Stop
 from nunbit.training.callbacks.base import HOOKS
+from nunbit.training.optimizers import make_schedule
 
 
 class Recorder(Callback):
@@ -407,3 +408,19 @@ def test_model_checkpoint_writes_a_model_that_predicts(
     assert same(weights_of(last), weights_of(nunbit.Model.load(history.run)))
     assert same(weights_of(last), weights_of(nunbit.Model.load(tmp_path / "elsewhere.safetensors")))
     assert first.facts["trained_on"] == {"source": tiny.source, "images": len(tiny.train)}
+
+
+def test_a_plateau_during_warm_up_cuts_once(run: Any, tiny: Any) -> None:
+    """The schedule multiplies the peak again, so the peak is what has to be cut."""
+    history = run(
+        tiny,
+        epochs=6,
+        lr=1e-3,
+        schedule="constant",
+        warmup_epochs=3.0,
+        callbacks=[nunbit.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9)],
+    )
+    steps = -(-len(tiny.train) // 24)
+    warm_up = make_schedule(history.options, steps_per_epoch=steps)
+    cuts = [rate / warm_up((k + 1) * steps - 1) for k, rate in enumerate(history["lr"])]
+    assert cuts == pytest.approx([1e-3 * cut for cut in (1, 1, 0.5, 0.25, 0.125, 0.0625)])

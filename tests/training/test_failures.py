@@ -89,7 +89,7 @@ def test_bfloat16_is_named_where_it_may_be_the_reason(run: Any, tiny: nunbit.Pic
 
 def test_the_epochs_before_are_kept(run: Any, tiny: nunbit.Pictures, tmp_path: Path) -> None:
     kept = nunbit.ModelCheckpoint("{epoch}.safetensors")
-    message = r"of epoch 3 .*Epochs finished before: 2, kept in `.*last.safetensors`"
+    message = r"of epoch 3 .*The network after epoch 2 is kept in `.*model.safetensors`"
     with pytest.raises(TrainingError, match=message):
         run(
             tiny, epochs=9, lr=0.01, optimizer="sgd", schedule="constant", precision="float32",
@@ -99,7 +99,9 @@ def test_the_epochs_before_are_kept(run: Any, tiny: nunbit.Pictures, tmp_path: P
     lines = (out / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
     assert same(checkpoint_weights(out), weights_of(nunbit.Model.load(out / "2.safetensors")))
-    assert not (out / "model.safetensors").exists()
+    kept_model = nunbit.Model.load(out)  # `nunbit predict RUN` works
+    assert same(weights_of(kept_model), checkpoint_weights(out))
+    assert kept_model.predict([tiny.train.take(slice(0, 1))[0]])
 
 
 @pytest.mark.parametrize("validated", [True, False])

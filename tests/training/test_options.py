@@ -59,7 +59,7 @@ def test_a_network_with_a_smaller_learning_rate_gets_it() -> None:
 def test_the_rest_is_chosen_by_rule() -> None:
     assert choose(epochs=8).warmup_epochs == 2.0
     assert choose(epochs=8, schedule="cosine").warmup_epochs == 0.0
-    assert choose(epochs=8).step_epochs == 2
+    assert choose(epochs=8).step_epochs == 3
     assert choose(epochs=1).step_epochs == 1
     decays = {name: choose(optimizer=name).weight_decay for name in ("adamw", "adam", "sgd")}
     assert decays == {"adamw": 0.05, "adam": 0.0, "sgd": 5e-4}

@@ -62,4 +62,8 @@ def test_progress_goes_to_standard_error(
     nunbit.fit(model, tiny, epochs=1, out=tmp_path / "run")
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("epoch 1/1  loss ")
+    header, epoch = said.err.splitlines()
+    assert header.startswith(f"{tmp_path / 'run'}: 1 epochs of ")
+    assert "adamw" in header
+    assert "threads" in header
+    assert epoch.startswith("epoch 1/1  loss ")

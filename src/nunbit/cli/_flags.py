@@ -106,7 +106,7 @@ def _annotation(info: FieldInfo) -> Any:
             name=info.flag,
             help=text,
             negative="",
-            show_default=info.default not in (None, False, (), ""),
+            show_default=not (info.default is None or info.default is False or info.default == ()),
             group=Group(group, sort_key=GROUPS.index(group)),
         ),
     ]

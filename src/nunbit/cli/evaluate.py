@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output, percent
-from nunbit.data.options import DataOptions
 from nunbit.errors import OptionError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def evaluate(run: str, source: str | None, given: dict[str, Any]) -> int:
             if each.is_fraction
             else f"{each.value:.4f}"
             for each in evaluation.scores
+            if each.is_telling
         }
     )
     if evaluation.per_class:
@@ -57,31 +58,36 @@ def evaluate(run: str, source: str | None, given: dict[str, Any]) -> int:
 
 def _find_pictures(run: str, source: str | None, model: Model) -> tuple[str, PictureSet, list[str]]:
     """Return the pictures to score: the given source, else what the run kept apart."""
-    from nunbit.data.pictures import load, load_for_evaluation
-    from nunbit.data.sources import open_source
+    from nunbit.data.pictures import load_for_evaluation
     from nunbit.runs import RunFolder
 
     made = model.preprocessing
+    folder = RunFolder.open(run) if Path(run).is_dir() else None
+    kept = folder.read_split() if folder is not None else {}
+    record = folder.read_options() if folder is not None else {}
     if source is not None:
         pictures, notes = load_for_evaluation(source, preprocessing=made, classes=model.classes)
+        if record.get("origin") in (source, os.path.abspath(source)):
+            known = len(set(kept.get("train", [])) & set(pictures.names))
+            if known:
+                notes.append(f"{known:,} of these pictures were trained on: the scores flatter")
         return source, pictures, notes
-    if not Path(run).is_dir():
+    if folder is None:
         raise OptionError(
             f"`{run}` is a model file and does not know its test pictures. "
             f"Pass them: `nunbit evaluate {run} SOURCE`."
         )
-    record = RunFolder.open(run).read_options()
-    origin = record["origin"]
-    options = DataOptions.from_dict(record["pictures"])
-    if open_source(origin, skip_classes=options.skip_class).has_split("test"):
-        pictures, notes = load_for_evaluation(
-            origin, preprocessing=made, classes=model.classes, skip_classes=options.skip_class
-        )
-        return record["source"], pictures, notes
-    whole = load(origin, options=options)
-    if whole.validation is None:
+    split = next((each for each in ("test", "validation") if each in kept), None)
+    if split is None:
         raise OptionError(
             f"`{run}` kept no pictures apart, so there is nothing to score it on. "
             f"Pass some: `nunbit evaluate {run} SOURCE`."
         )
-    return record["source"], whole.validation, whole.notes
+    pictures, notes = load_for_evaluation(
+        record["origin"],
+        preprocessing=made,
+        classes=model.classes,
+        skip_classes=tuple(record["pictures"]["skip_class"]),
+        only=(split, kept[split]),
+    )
+    return record["source"], pictures, notes

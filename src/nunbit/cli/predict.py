@@ -47,6 +47,11 @@ def predict(run: str, *rest: Any) -> int:
     *pictures, given = rest
     options = PredictOptions(**pick(PredictOptions, given))
     output = Output(as_json=CommonOptions(**pick(CommonOptions, given)).json)
+    if options.csv is not None and not Path(options.csv).parent.is_dir():
+        raise OptionError(
+            f"`--csv {options.csv}`: the folder `{Path(options.csv).parent}` is not there. "
+            "Make it first."
+        )
     paths = find_pictures(pictures)
 
     from nunbit.model import Model
@@ -126,16 +131,16 @@ def predict_files(
     import numpy as np
     import torch
 
+    from nunbit.data.pixels import processors
+    from nunbit.data.stores import read_file
+
     def prepare(path: str) -> Any:
         try:
-            with open(path, "rb") as file:
-                return model.preprocessing.prepare(file.read())
-        except OSError as error:
-            return error.strerror or str(error)
+            return model.preprocessing.prepare(read_file(path))
         except PictureError as error:
             return str(error)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(processors()) as pool:
         for start in range(0, len(paths), CHUNK):
             chunk = paths[start : start + CHUNK]
             ready = list(pool.map(prepare, chunk))

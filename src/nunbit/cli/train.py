@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nunbit.data.pictures import Pictures
     from nunbit.evaluation.finish import Result
     from nunbit.model import Model
+    from nunbit.runs import RunFolder
 
 __all__ = ["NetworkOptions", "RunOptions", "train"]
 
@@ -82,19 +83,26 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
     network = NetworkOptions(**pick(NetworkOptions, asked))
     training = TrainOptions(**pick(TrainOptions, asked))
 
+    from nunbit.augment import choose_augment
     from nunbit.evaluation.finish import finish
     from nunbit.model import create_model_for
     from nunbit.networks import find_network
+    from nunbit.runs import RunFolder
+    from nunbit.training.device import find_device
     from nunbit.training.fit import fit
 
-    find_network(network.network)  # a wrong name is said before pictures are read
+    # What can be wrong without any picture is said before pictures are read.
+    find_network(network.network)
+    find_device(training.device)
+    choose_augment(training.augment, channels=3)
+    RunFolder.check_free(run.out)
     pictures = _load(source, data)
     model = create_model_for(
         pictures, network=network.network, head=network.head, seed=training.seed
     )
     _header(pictures, model, output)
     history = fit(model, pictures, options=training, out=run.out)
-    return finish(model, pictures, history, command=_command())
+    return finish(model, pictures, history, command=_command(RunFolder(history.run)))
 
 
 def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: Output) -> Result:
@@ -114,7 +122,7 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
     }
     differ = [
         f"{name} was {kept[name]!r}, got {value!r}"
-        for name, value in given.items()
+        for name, value in {**_read_file(given.get("options")), **given}.items()
         if name in kept and name != "device" and value not in (kept[name], "auto")
     ]
     here = (record["source"], record["origin"])
@@ -128,16 +136,19 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
 
     from nunbit.augment import Augment
     from nunbit.evaluation.finish import finish
-    from nunbit.model import create_model_for
-    from nunbit.training.fit import fit
+    from nunbit.model import Model, create_model_for
+    from nunbit.training.fit import History, fit
 
     augment = {k: v for k, v in record["augment"].items() if k != "name"}
     pictures = _load(record["origin"], data)
+    if "finished" in record and not run.report_file.exists():
+        # It was stopped after its last step and before its report.
+        model, history = Model.load(folder), History.of_run(run)
+        return finish(model, pictures, history, command=_command(run))
     model = create_model_for(
         pictures, network=record["network"], head=kept["head"], seed=training.seed
     )
     _header(pictures, model, output)
-    output.facts({"Resumes": folder})
     history = fit(
         model,
         pictures,
@@ -145,7 +156,7 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
         options=replace(training, device=given.get("device", training.device)),
         resume=folder,
     )
-    return finish(model, pictures, history, command=_command())
+    return finish(model, pictures, history, command=_command(run))
 
 
 def _read_file(path: str | None) -> dict[str, Any]:
@@ -224,16 +235,30 @@ def _close(result: Result, output: Output) -> None:
         f"{history.images_per_second:,.0f} pictures/s ({history.plan})"
     }
     for split, evaluation in result.evaluations.items():
-        flat = evaluation.to_dict()
-        headline = evaluation.scores[0].name
-        interval = (flat[headline], flat.get(f"{headline}_low"), flat.get(f"{headline}_high"))
-        name = f"{split.capitalize()} {headline}"
-        facts[name] = f"{percent(*interval)} on {evaluation.count:,} pictures"
+        first = evaluation.scores[0]
+        value = percent(first.value, first.low, first.high)
+        text = value if first.is_fraction else f"{first.value:.4f}"
+        facts[f"{split.capitalize()} {first.name}"] = f"{text} on {evaluation.count:,} pictures"
     facts["Model"] = str(result.run.model_file)
     facts["Report"] = str(result.run.report_file)
     output.facts(facts)
     output.result(result.to_dict())
 
 
-def _command() -> str:
-    return shlex.join(["nunbit", *sys.argv[1:]])
+def _command(run: RunFolder) -> str:
+    """Return the command that repeats a run: all that differs from the defaults."""
+    record = run.read_options()
+    used = {**record["pictures"], **record["training"], "network": record["network"]}
+    used["head"] = record["task"].get("head", "softmax")
+    words = ["nunbit", "train", record["origin"]]
+    seen = set()
+    for part in PARTS:
+        for info in part.fields():
+            value = used.get(info.name)
+            default = list(info.default) if isinstance(info.default, tuple) else info.default
+            if info.name in seen or value is None or value == default:
+                continue
+            seen.add(info.name)
+            for each in value if isinstance(value, list) else [value]:
+                words += [info.flag] if each is True else [info.flag, str(each)]
+    return shlex.join(words)

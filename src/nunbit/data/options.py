@@ -35,7 +35,7 @@ class DataOptions(Options):
     ] = "squash"
     channels: Annotated[
         Literal["auto", "grey", "rgb"],
-        Option("Colours the network sees; auto: grey where all are grey.", group="Pictures"),
+        Option("Colours the network sees; auto: grey where a sample of 100 is.", group="Pictures"),
     ] = "auto"
     validation: Annotated[
         float,

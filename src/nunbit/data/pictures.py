@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 
 from nunbit.data.named import NAMED_SETS
 from nunbit.data.options import DataOptions, Fit
-from nunbit.data.pixels import Unreadable, decode_table, default_budget_bytes, survey
+from nunbit.data.pixels import (
+    Unreadable,
+    decode_table,
+    default_budget_bytes,
+    processors,
+    survey,
+)
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.sources import open_source
 from nunbit.data.splits import split_validation
@@ -153,10 +159,19 @@ def load_for_evaluation(
     preprocessing: Preprocessing,
     classes: tuple[str, ...],
     skip_classes: tuple[str, ...] = (),
+    only: tuple[str, Sequence[str]] | None = None,
 ) -> tuple[PictureSet, list[str]]:
     """Read labelled pictures for a network that exists: its test split, else all.
 
     Labels become positions in ``classes``, so class folders are matched by name.
+
+    Args:
+        source: As :func:`load` takes it.
+        preprocessing: The network's.
+        classes: The network's, in the order of its outputs.
+        skip_classes: Class folders to leave out.
+        only: Name of a split and the names of its pictures, instead of what the
+            source says now.
 
     Returns:
         The pictures, and notes for people.
@@ -173,12 +188,21 @@ def load_for_evaluation(
             f"{where} has {name_list(f'class `{s}`' for s in strange)}, which the network does not "
             f"know (it knows: {name_list(classes)}). Rename or move the folder."
         )
-    split = next((s for s in ("test", "validation") if table.has_split(s)), None)
     notes = list(table.notes)
-    missing = [name for name in classes if name not in table.classes]
+    if only is None:
+        split = next((s for s in ("test", "validation") if table.has_split(s)), None)
+        table = table if split is None else table.of_split(split)
+    else:
+        split, wanted = only[0], set(only[1])
+        table = table.select(np.array([name in wanted for name in table.names], dtype=bool))
+        if len(table) == 0:
+            raise DataError(f"{where} no longer has any of the {len(wanted)} {split} pictures.")
+        if len(table) < len(wanted):
+            gone = name_list(sorted(wanted - set(table.names)), limit=5)
+            notes.append(f"{len(wanted) - len(table)} {split} pictures are gone: {gone}")
+    missing = [name for name in classes if name not in table.classes and name not in skip_classes]
     if missing:
         notes.append(f"no pictures of {name_list(missing)} here; their scores say nothing")
-    table = table if split is None else table.of_split(split)
     table, decoded, unreadable = _decode(table, preprocessing, where, lambda done, total: None)
     if unreadable:
         notes.append(_left_out(unreadable))
@@ -205,6 +229,9 @@ def _left_out(unreadable: Sequence[Unreadable]) -> str:
 
 def _choose_preprocessing(table: PictureTable, options: DataOptions, where: str) -> Preprocessing:
     size = options.image_size or table.image_size
+    if size is not None and options.channels != "auto":
+        channels = 3 if options.channels == "rgb" else 1
+        return Preprocessing(image_size=size, channels=channels, fit=options.fit)
     seen = survey(table)
     if seen.side == 0:
         first = seen.unreadable[0]
@@ -228,7 +255,7 @@ def _decode(
     pixels, failed = decode_table(
         table,
         preprocessing,
-        threads=os.cpu_count() or 1,
+        threads=processors(),
         budget_bytes=default_budget_bytes(),
         on_progress=lambda done: on_progress(done, len(table)),
     )

@@ -23,7 +23,7 @@ from nunbit.data.stores import ArrayStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import PictureError, StorageError
 
-__all__ = ["Survey", "Unreadable", "decode_table", "default_budget_bytes", "survey"]
+__all__ = ["Survey", "Unreadable", "decode_table", "default_budget_bytes", "processors", "survey"]
 
 CHUNK = 64
 """Pictures that a thread takes at a time."""
@@ -48,21 +48,33 @@ class Survey:
     unreadable: tuple[Unreadable, ...] = ()
 
 
-def survey(table: PictureTable, *, sample: int = 200) -> Survey:
+def processors() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def survey(table: PictureTable, *, sample: int = 100) -> Survey:
     """Look at up to ``sample`` pictures, evenly spread over the table."""
     rows = np.unique(np.linspace(0, len(table) - 1, min(sample, len(table))).astype(int))
-    sides, unreadable, colour = [], [], False
-    for row in rows:
+
+    def look(row: int) -> tuple[int, bool] | Unreadable:
         try:
-            pixels = _native(table, int(row))
+            pixels = _native(table, row)
         except PictureError as error:
-            name = table.store.name(int(table.ids[row]))
-            unreadable.append(Unreadable(name, str(error)))
-            continue
-        sides.append(min(pixels.shape[:2]))
-        colour = colour or (pixels.ndim == 3 and bool((pixels != pixels[:, :, :1]).any()))
-    side = int(np.median(sides)) if sides else 0
-    return Survey(side=side, has_colour=colour, unreadable=tuple(unreadable))
+            return Unreadable(table.store.name(int(table.ids[row])), str(error))
+        colour = pixels.ndim == 3 and bool((pixels != pixels[:, :, :1]).any())
+        return min(pixels.shape[:2]), colour
+
+    with ThreadPoolExecutor(processors()) as pool:
+        seen = list(pool.map(look, rows.tolist()))
+    good = [each for each in seen if not isinstance(each, Unreadable)]
+    return Survey(
+        side=int(np.median([side for side, _ in good])) if good else 0,
+        has_colour=any(colour for _, colour in good),
+        unreadable=tuple(each for each in seen if isinstance(each, Unreadable)),
+    )
 
 
 def _native(table: PictureTable, row: int) -> NDArray[np.uint8]:

@@ -45,25 +45,32 @@ def split_validation(
 ) -> PictureTable:
     """Mark a share of the training pictures as validation.
 
-    Which ones depends on the seed and on the pictures' ids alone. A table that
-    has validation pictures already is returned as it is.
+    Which ones depends on the seed and on the pictures' ids alone. Pictures of one
+    group go together, by the stratum that most of them have. A table that has
+    validation pictures already is returned as it is.
 
     Args:
-        frac: Share of the training pictures, 0 <= frac < 1.
+        frac: Share of the training pictures, 0 <= frac < 1; of groups, where the
+            table has groups.
         strata: (N,) the stratum of each row, or None for a plain random split.
     """
     if frac <= 0 or table.has_split("validation"):
         return table
     strata = np.zeros(len(table), dtype=np.int64) if strata is None else strata
-    of_train = table.split == "train"
-    kinds = np.unique(strata[of_train])
-    sizes = np.array([int((of_train & (strata == kind)).sum()) for kind in kinds])
+    rows = np.flatnonzero(table.split == "train")
+    rows = rows[np.argsort(table.ids[rows], kind="stable")]
+    units = [rows[k : k + 1] for k in range(len(rows))]  # what must not be parted
+    if table.group is not None:
+        names = table.group[rows]
+        units = [rows[names == name] for name in dict.fromkeys(names.tolist())]
+    kind_of = np.array([np.bincount(strata[unit]).argmax() for unit in units])
+    kinds, sizes = np.unique(kind_of, return_counts=True)
     split = table.split.astype("<U10")
     for kind, count in zip(kinds, stratified_counts(sizes, frac), strict=True):
-        rows = np.flatnonzero(of_train & (strata == kind))
-        rows = rows[np.argsort(table.ids[rows], kind="stable")]
-        order = make_rng(seed, "validation split", int(kind)).permutation(len(rows))
-        split[rows[order[:count]]] = "validation"
+        alike = [unit for unit, each in zip(units, kind_of, strict=True) if each == kind]
+        order = make_rng(seed, "validation split", int(kind)).permutation(len(alike))
+        for k in order[:count]:
+            split[alike[k]] = "validation"
     return replace(table, split=split)
 
 

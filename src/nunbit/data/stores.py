@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import stat
 import struct
 import threading
 import zipfile
@@ -16,7 +17,23 @@ from numpy.typing import NDArray
 
 from nunbit.errors import PictureError
 
-__all__ = ["ZIP_ERRORS", "ArrayStore", "FileStore", "ZipStore"]
+__all__ = ["ZIP_ERRORS", "ArrayStore", "FileStore", "ZipStore", "read_file"]
+
+
+def read_file(path: str | os.PathLike[str]) -> bytes:
+    """Read a picture file.
+
+    Raises:
+        PictureError: It cannot be read, or is no regular file (reading a pipe could
+            wait for ever); the message is the reason.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise PictureError("not a regular file")
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise PictureError(error.strerror or str(error)) from error
 
 
 class FileStore:
@@ -33,12 +50,7 @@ class FileStore:
         return self._names[position]
 
     def read(self, position: int) -> bytes:
-        path = os.path.join(self.root, self._names[position])
-        try:
-            with open(path, "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise PictureError(error.strerror or str(error)) from error
+        return read_file(os.path.join(self.root, self._names[position]))
 
 
 ZIP_ERRORS = (

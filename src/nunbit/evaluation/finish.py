@@ -32,17 +32,13 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``nunbit train --json`` prints."""
+        headline = self.model.task.headline
 
         def score(split: str) -> dict[str, Any]:
             found = self.evaluations.get(split)
-            if found is None:
-                return {f"{split}_accuracy": None}
-            flat = found.to_dict()
-            return {
-                f"{split}_accuracy": flat["accuracy"],
-                f"{split}_accuracy_low": flat["accuracy_low"],
-                f"{split}_accuracy_high": flat["accuracy_high"],
-            }
+            flat = {} if found is None else found.to_dict()
+            ends = ("", "_low", "_high") if f"{headline}_low" in flat else ("",)
+            return {f"{split}_{headline}{end}": flat.get(headline + end) for end in ends}
 
         return {
             "run": str(self.run.path),

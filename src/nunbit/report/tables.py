@@ -11,7 +11,7 @@ from nunbit.report.scales import BAR_MARGIN, BAR_WIDTH, Bar, Scale, make_bar, ma
 from nunbit.report.words import NO_NUMBER, Language, percent_digits
 
 if TYPE_CHECKING:
-    from nunbit.tasks.base import Evaluation
+    from nunbit.tasks.base import Evaluation, Score
 
 __all__ = [
     "ClassColumn",
@@ -136,19 +136,24 @@ def fraction_names(evaluations: Mapping[str, Evaluation]) -> frozenset[str]:
     return (FRACTIONS | said) - {score.name for score in scores if not score.is_fraction}
 
 
+def _telling(evaluation: Evaluation) -> list[Score]:
+    """Leave out what says nothing, such as the top 5 of 3 classes."""
+    return [score for score in evaluation.scores if score.is_telling]
+
+
 def make_score_tables(
     evaluations: Sequence[tuple[str, Evaluation]], language: Language
 ) -> list[SplitScores]:
     """Prepare the scores of each split; a score has one scale in all of them."""
     spans: dict[str, list[float]] = {}
     for _, evaluation in evaluations:
-        for score in evaluation.scores:
+        for score in _telling(evaluation):
             span = _finite(score.value, score.low, score.high)
             spans.setdefault(score.name, []).extend(span or ())
     tables = []
     for split, evaluation in evaluations:
         rows = []
-        for score in evaluation.scores:
+        for score in _telling(evaluation):
             column = _Column(
                 score.name,
                 score.is_fraction,

@@ -29,6 +29,7 @@ class Score:
         low: Lower end of the 95 % interval, or None.
         high: Upper end of the 95 % interval, or None.
         is_fraction: Whether it lies in 0..1 and is shown in percent.
+        is_telling: Whether it is worth showing; the top 5 of 3 classes are not.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Score:
     low: float | None = None
     high: float | None = None
     is_fraction: bool = True
+    is_telling: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Task(Protocol):
 
     name: ClassVar[str]
     """How a model file says which task it was trained for."""
+    headline: ClassVar[str]
+    """The score that people ask for first; one of :attr:`Evaluation.scores`."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -133,10 +137,6 @@ class Task(Protocol):
 
     def targets(self, labels: NDArray[Any]) -> Tensor:
         """Turn the table's labels into what :meth:`loss` takes."""
-        ...
-
-    def strata(self, labels: NDArray[Any]) -> NDArray[np.int64] | None:
-        """Return the stratum of each picture for splitting, or None."""
         ...
 
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:

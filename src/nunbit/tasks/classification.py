@@ -7,7 +7,7 @@ as the course's cats and dogs have it. Both give K probabilities.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -48,6 +48,7 @@ class Classification:
     titles: Mapping[str, tuple[str, ...]] | None = None
 
     name: ClassVar[str] = "classification"
+    headline: ClassVar[str] = "accuracy"
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -92,9 +93,6 @@ class Classification:
     def targets(self, labels: NDArray[Any]) -> Tensor:
         """Return int64 (N,) class positions."""
         return torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64))
-
-    def strata(self, labels: NDArray[Any]) -> NDArray[np.int64]:
-        return np.asarray(labels, dtype=np.int64)
 
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean cross-entropy in nats.
@@ -147,7 +145,10 @@ class Classification:
             count=count,
             scores=(
                 _proportion("accuracy", int(correct.sum()), count),
-                _proportion("top5_accuracy", int((rank < 5).sum()), count),
+                replace(
+                    _proportion("top5_accuracy", int((rank < 5).sum()), count),
+                    is_telling=classes > 5,
+                ),
                 Score("loss", log_loss(chances, labels), is_fraction=False),
                 Score("ece", expected_calibration_error(confidence, correct)),
             ),

@@ -21,7 +21,7 @@ from nunbit.errors import CheckpointError, ModelFileError
 from nunbit.storage import UNUSABLE, load_tensors, save_tensors
 from nunbit.training.job import Job, Progress
 
-__all__ = ["load_checkpoint", "save_checkpoint", "table_digest"]
+__all__ = ["load_checkpoint", "load_network", "save_checkpoint", "table_digest"]
 
 TENSOR = "$tensor"
 
@@ -118,6 +118,12 @@ def load_checkpoint(path: Path, job: Job) -> dict[str, Any]:
     for callback, entry in zip(job.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(entry["state"])
     return progress
+
+
+def load_network(path: Path, job: Job) -> None:
+    """Put the weights of a checkpoint back into the network, and nothing else."""
+    tensors, header = load_tensors(path, kind="checkpoint")
+    _load_network(path, job, unpack(header["state"]["network"], tensors))
 
 
 def _check_identity(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:

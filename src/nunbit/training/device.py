@@ -7,7 +7,6 @@ float32, whatever training used.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from nunbit.data.pixels import processors
 from nunbit.errors import OptionError
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "find_device", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def make_plan(device: str, precision: str, *, network: nn.Module) -> Plan:
     Raises:
         OptionError: The device is unknown or not there.
     """
-    chosen = _find_device(device)
+    chosen = find_device(device)
     convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
     threads = torch.get_num_threads()
     return Plan(
@@ -73,11 +73,16 @@ def make_plan(device: str, precision: str, *, network: nn.Module) -> Plan:
         bfloat16=precision == "bfloat16" or (precision == "auto" and _has_bfloat16(chosen)),
         channels_last=convolves,
         threads=threads,
-        loader_threads=max(1, min(os.cpu_count() or 1, 16)),
+        loader_threads=min(processors(), 16),
     )
 
 
-def _find_device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """Return the device that a name means here.
+
+    Raises:
+        OptionError: The name is no device, or this machine has no such one.
+    """
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -53,6 +53,26 @@ class History:
     options: TrainOptions = field(repr=False)
     plan: str = ""
 
+    @classmethod
+    def of_run(cls, run: RunFolder) -> History:
+        """Read what happened in a finished training from its folder.
+
+        Raises:
+            CheckpointError: A file of the folder is missing or damaged.
+        """
+        record, epochs = run.read_options(), run.read_history()
+        seconds = sum(epoch["seconds"] for epoch in epochs)
+        seen = sum(epoch["seconds"] * epoch["images_per_second"] for epoch in epochs)
+        return cls(
+            epochs=epochs,
+            seconds=round(seconds, 3),
+            images_per_second=round(seen / max(seconds, 1e-9), 1),
+            stop_reason=record.get("stop_reason"),
+            run=run.path,
+            options=TrainOptions.from_dict(record["training"]),
+            plan=record["plan"],
+        )
+
     def __getitem__(self, name: str) -> list[float]:
         """Return one score over the epochs: ``history["val_loss"]``."""
         if not self.epochs or name not in self.epochs[0]:
@@ -119,7 +139,7 @@ def fit(
     else:
         augment_name, mover = choose_augment(chosen.augment, channels=model.preprocessing.channels)
     job = _make_job(model, pictures, chosen, mover, callbacks)
-    job.watchers = [ProgressPrinter()] if progress else []
+    job.watchers = [ProgressPrinter(header=_header(job, augment_name))] if progress else []
     state = Progress(peak_lr=chosen.lr or 0.0, lr=chosen.lr or 0.0)
     if resume is None:
         job.run = RunFolder.create(out, source=pictures.source, network=model.network_name)
@@ -229,6 +249,15 @@ def _make_job(
             "augment": augment.to_dict(),
         },
         trained_on={"source": pictures.source, "images": len(pictures.train)},
+    )
+
+
+def _header(job: Job, augment: str) -> str:
+    """Return what was chosen, in one line for people."""
+    chosen, steps = job.options, job.batches.steps_per_epoch
+    return (
+        f"{chosen.epochs} epochs of {steps} steps, batch {chosen.batch_size}, {chosen.optimizer} "
+        f"{chosen.lr:g} {chosen.schedule}, augment {augment}; {job.plan.describe()}"
     )
 
 

@@ -30,7 +30,7 @@ from nunbit.errors import OptionError, TrainingError
 from nunbit.model import EVALUATION_BATCH
 from nunbit.randomness import derive_seed
 from nunbit.training.callbacks.base import Action, Callback, LoadWeights, Moment, SetLR, Stop
-from nunbit.training.checkpoint import save_checkpoint
+from nunbit.training.checkpoint import load_network, save_checkpoint
 from nunbit.training.job import Job, Progress
 
 __all__ = ["run_loop"]
@@ -60,16 +60,23 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
             restore()
         job.model.facts.pop("scores", None)  # they were the old weights'
         job.model.facts["trained_on"] = dict(job.trained_on)
-        while not job.is_finished(progress):
-            if progress.step == 0:
-                _call(job, progress, "on_epoch_begin")
-            _train_epoch(job, progress, interrupt)
-            if not interrupt.is_set():
-                _end_epoch(job, progress)
-            save_checkpoint(job.run.checkpoint_file, job, progress)  # ranks: only the first
-            if interrupt.is_set():
-                break
+        try:
+            while not job.is_finished(progress):
+                if progress.step == 0:
+                    _call(job, progress, "on_epoch_begin")
+                _train_epoch(job, progress, interrupt)
+                if not interrupt.is_set():
+                    _end_epoch(job, progress)
+                save_checkpoint(job.run.checkpoint_file, job, progress)  # ranks: only the first
+                if interrupt.is_set():
+                    break
+        except TrainingError:
+            if progress.history:
+                load_network(job.run.checkpoint_file, job)  # the last sound weights
+                job.model.save(job.run.model_file)
+            raise
         _call(job, progress, "on_train_end", logs=progress.history[-1] if progress.history else {})
+        job.model.network.eval()
         job.model.save(job.run.model_file)
         if interrupt.is_set():
             raise KeyboardInterrupt(f"go on with `nunbit train --resume {job.run.path}`")
@@ -97,7 +104,7 @@ def _train_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> No
         if interrupt.is_set():
             break
     progress.seconds += time.perf_counter() - started
-    if not all(bool(weight.isfinite().all()) for weight in job.model.network.parameters()):
+    if not all(bool(value.isfinite().all()) for value in job.model.network.state_dict().values()):
         # Said before the next checkpoint is written: the last one is sound.
         raise TrainingError(_explain(job, progress, "a weight is not finite", progress.step))
 
@@ -196,7 +203,8 @@ def _call(
         if isinstance(action, Stop):
             progress.stop_reason = progress.stop_reason or action.reason
         elif isinstance(action, SetLR) and job.options.schedule == "constant":
-            progress.peak_lr = action.lr
+            warm = progress.lr / progress.peak_lr  # the schedule multiplies the peak by it again
+            progress.peak_lr = action.lr if warm == 1 else action.lr / warm
         elif isinstance(action, LoadWeights):
             network.load_state_dict(dict(action.weights))
         elif action is not None:
@@ -222,7 +230,7 @@ def _seed_dropout(job: Job, global_step: int) -> None:
 def _explain(job: Job, progress: Progress, what: str, step: int) -> str:
     kept = "No epoch was finished before."
     if progress.history:
-        kept = f"Epochs finished before: {progress.epoch}, kept in `{job.run.checkpoint_file}`."
+        kept = f"The network after epoch {progress.epoch} is kept in `{job.run.model_file}`."
     tries = [f"`--lr {(job.options.lr or progress.lr) / 10:g}`"]
     if job.options.clip_norm is None:
         tries.append("`--clip-norm 1`")
@@ -250,7 +258,8 @@ def _catch_interrupt() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         flag.set()
 
-    before = {each: signal.signal(each, note) for each in (signal.SIGINT, signal.SIGTERM)}
+    heeded = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN]
+    before = {each: signal.signal(each, note) for each in heeded}
     try:
         yield flag
     finally:

@@ -208,7 +208,7 @@ def resolve(options: TrainOptions, *, pictures: int, network_lr: float) -> Train
         lr=round(lr, 8) if options.lr is None else options.lr,
         weight_decay=decay,
         warmup_epochs=warmup,
-        step_epochs=options.step_epochs or max(1, epochs // 3),
+        step_epochs=options.step_epochs or -(-epochs // 3),
     )
 
 

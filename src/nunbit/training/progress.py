@@ -34,16 +34,20 @@ class ProgressPrinter(Callback):
     Args:
         stream: Where to; default standard error, so that results stay alone on
             standard output.
+        header: Printed with the name of the run folder before the first epoch.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, header: str = "") -> None:
         self.stream = stream
+        self.header = header
         self._bar: Any = None
         self._task: Any = None
         self._last = 0.0
 
     def on_train_begin(self, moment: Moment) -> None:
         stream = self.stream or sys.stderr
+        if self.header:
+            print(f"{moment.folder}: {self.header}", file=stream, flush=True)
         if stream.isatty():
             from rich import progress
             from rich.console import Console

@@ -42,12 +42,15 @@ class Monitor:
             OptionError: There will be no such score.
         """
         if self.name not in known:
-            hint = ""
+            hint = did_you_mean(self.name, known)
             if self.name.startswith("val_") and not any(n.startswith("val_") for n in known):
-                hint = " There are no validation pictures: pass `--validation 0.1`."
+                hint = (
+                    " There are no validation pictures: pass `--validation 0.1`, or watch another "
+                    "score."
+                )
             raise OptionError(
                 f"{owner} watches `{self.name}`, which is not measured."
-                f"{did_you_mean(self.name, known)} Measured: {', '.join(known)}.{hint}"
+                f"{hint} Measured: {', '.join(known)}."
             )
         return known[self.name] if self.mode == "auto" else self.mode
 
