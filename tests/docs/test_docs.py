@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from nunbit.cli.main import run
+from nunbit.training.callbacks import Moment
+from nunbit.training.progress import ProgressPrinter
 from tests.docs.write_options import TARGET, render
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +70,44 @@ def test_the_commands_on_real_pictures_run(words: list[str], desk: Path) -> None
     if "NUNBIT_DATA" not in os.environ:
         pytest.skip("set NUNBIT_DATA to run it")
     assert run(words) == 0
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_resume_command_of_the_page_runs(
+    page: str, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands in the text, because it needs a run that was interrupted."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    found = set(re.findall(r"`(nunbit train --resume [^`]+)`", text))
+    assert len(found) == 1
+    words = shlex.split(found.pop())[1:]
+    with monkeypatch.context() as patch:
+        patch.setattr(ProgressPrinter, "on_epoch_end", _press_ctrl_c)
+        start = ["train", "digits", "--network", "mlp", "--epochs", "2", "--out", words[-1]]
+        assert run(start) == 130
+    assert run(words) == 0
+    assert (desk / words[-1] / "report.html").is_file()
+
+
+def _press_ctrl_c(printer: ProgressPrinter, moment: Moment) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_make_demo_says_how_good_it_is_and_where_everything_lies(
+    desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one line of `make demo`, as the Makefile has it."""
+    recipe = re.search(r"^demo:.*\n\t\$\(BIN\)/nunbit (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    assert recipe is not None
+    assert run(shlex.split(recipe[1])) == 0
+    said = capsys.readouterr().out
+    score = re.search(r"Test accuracy +(\d+\.\d+) % \(95 %: \d+\.\d+–\d+\.\d+\) on 364", said)
+    assert score is not None
+    assert float(score[1]) > 97
+    for what in ("Model", "Report"):
+        path = re.search(rf"^{what} +(\S+)$", said, re.M)
+        assert path is not None
+        assert Path(path[1]).is_file()
 
 
 @pytest.mark.parametrize("page", PAGES)
