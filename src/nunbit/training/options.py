@@ -127,7 +127,10 @@ class TrainOptions(Options):
     label_smoothing: Annotated[
         float,
         Option(
-            "Share of certainty spread over all classes.", low=0.0, high=0.9, group="Fine points"
+            "Share of certainty spread over all classes; counts in loss, not in val_loss.",
+            low=0.0,
+            high=0.9,
+            group="Fine points",
         ),
     ] = 0.0
     clip_norm: Annotated[
