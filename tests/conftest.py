@@ -24,6 +24,9 @@ settings.load_profile("nunbit")
 Paint = Callable[..., NDArray[np.uint8]]
 WriteFolder = Callable[..., Path]
 
+if "NUNBIT_DATA" in os.environ:  # tests work in folders of their own
+    os.environ["NUNBIT_DATA"] = os.path.abspath(os.environ["NUNBIT_DATA"])
+
 
 def paint(name: str, height: int = 12, width: int = 10, channels: int = 1) -> NDArray[np.uint8]:
     """Return a picture of noise that belongs to ``name`` alone."""
