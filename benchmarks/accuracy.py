@@ -72,6 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=list(JOBS), default=list(JOBS))
+    parser.add_argument("--name", default="accuracy", help="of the file in results/")
     chosen = parser.parse_args()
     rows = []
     for name in chosen.only:
@@ -102,7 +103,7 @@ def main() -> None:
             }
         )
         header = [k for k in rows[0] if k not in ("figures", "command")]
-        publish("accuracy", header, rows)  # after each, so that an interrupted call keeps some
+        publish(chosen.name, header, rows)  # after each, so that an interrupted call keeps some
 
 
 if __name__ == "__main__":
