@@ -300,7 +300,7 @@ def test_a_changed_file_is_read_or_refused(
     try:
         tensors, header = load_tensors(path, kind="model")
     except ModelFileError as error:
-        assert str(path) in str(error)  # noqa: PT017
+        assert str(path) in str(error)  # noqa: PT017  # all raised errors are looked at
     else:
         assert header["kind"] == "model"
         assert all(isinstance(each, torch.Tensor) for each in tensors.values())

@@ -177,7 +177,7 @@ def test_a_damaged_zip_refuses_single_pictures(
     try:
         ZipStore(path, ["a/1.png"], ["1"]).read(0)
     except PictureError as error:
-        assert str(error).startswith("cannot be read from damaged.zip: ")  # noqa: PT017
+        assert str(error).startswith("cannot be read from damaged.zip: ")  # noqa: PT017  # all raised errors are looked at
 
 
 def test_a_missing_file_gives_the_reason_without_the_path(tmp_path: Path) -> None:

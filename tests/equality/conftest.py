@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import torch
 
 import nunbit
 from nunbit.storage import load_tensors
@@ -22,12 +21,8 @@ Contents = Callable[[Path], dict[str, Any]]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: quicker for tiny networks where others share the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def alone(one_thread: None) -> None:
+    """Every test here computes in one thread."""
 
 
 def _draw(root: Path, *, channels: int, size: int = 8) -> Path:

@@ -62,7 +62,7 @@ def start_and_kill(script: Path, *arguments: str, epochs: int) -> None:
     assert process.stdout is not None
     with process:
         said = [process.stdout.readline() for _ in range(1 + epochs)]
-        time.sleep(random.uniform(0, 0.1))  # noqa: S311
+        time.sleep(random.uniform(0, 0.1))  # noqa: S311  # moments may be any
         process.kill()
     assert said == ["epoch\n"] * (1 + epochs)
     assert process.returncode == -9
@@ -74,14 +74,14 @@ def test_killed_twice_and_resumed_equals_undisturbed(
     script = tmp_path / "train.py"
     script.write_text(TRAIN)
     run = tmp_path / "run"
-    start_and_kill(script, grey.origin, "out", str(run), epochs=random.randint(0, 4))  # noqa: S311
-    start_and_kill(script, grey.origin, "resume", str(run), epochs=random.randint(1, 4))  # noqa: S311
+    start_and_kill(script, grey.origin, "out", str(run), epochs=random.randint(0, 4))  # noqa: S311  # moments may be any
+    start_and_kill(script, grey.origin, "resume", str(run), epochs=random.randint(1, 4))  # noqa: S311  # moments may be any
     assert (run / "checkpoints/last.safetensors").exists()
     assert not (run / "model.safetensors").exists()
     assert (run / "history.jsonl").read_text().count("\n") < EPOCHS
 
     names: dict[str, Any] = {"__name__": "train"}
-    exec(TRAIN, names)  # noqa: S102
+    exec(TRAIN, names)  # noqa: S102  # our own script
     names["train"](grey.origin, "resume", run)
     names["train"](grey.origin, "out", tmp_path / "whole")
     found, undisturbed = contents(run), contents(tmp_path / "whole")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,6 +58,11 @@ class PictureSet:
     def take(self, positions: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """Return pictures by position in the set: uint8 (B, S, S, C), a copy."""
         return self.pixels[self.rows[positions]]
+
+    def chunks(self, size: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield all pictures in order, at most ``size`` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(slice(start, start + size))
 
 
 @dataclass(frozen=True)

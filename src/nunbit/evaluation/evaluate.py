@@ -45,8 +45,4 @@ def evaluate(model: Model, pictures: PictureSet | str | os.PathLike[str] | None)
             f"{made.channels} channels, got {height}×{width} with {channels}. Pass the source "
             "itself, or `nunbit.load` it at that size."
         )
-    chunks = (
-        whole.take(slice(start, start + EVALUATION_BATCH))
-        for start in range(0, len(whole), EVALUATION_BATCH)
-    )
-    return model.task.evaluate(model.outputs(chunks), whole.labels)
+    return model.task.evaluate(model.outputs(whole.chunks(EVALUATION_BATCH)), whole.labels)

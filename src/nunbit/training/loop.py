@@ -160,11 +160,9 @@ def _end_epoch(job: Job, progress: Progress) -> None:
 def _validate(job: Job, pictures: PictureSet) -> dict[str, float]:
     """Score the validation pictures, each once, in float32, never augmented."""
     task = job.model.task
-    chunks = (
-        pictures.take(slice(start, start + EVALUATION_BATCH))
-        for start in range(0, len(pictures), EVALUATION_BATCH)
-    )
-    outputs = torch.from_numpy(job.model.outputs(chunks))  # ranks: gathered by picture id
+    outputs = torch.from_numpy(
+        job.model.outputs(pictures.chunks(EVALUATION_BATCH))
+    )  # ranks: gathered by picture id
     targets = task.targets(pictures.labels)
     scores = {"loss": float(task.loss(outputs, targets))}
     for name, value in task.count(outputs, targets).items():
