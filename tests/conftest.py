@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -25,8 +26,12 @@ settings.load_profile("nunbit")
 Paint = Callable[..., NDArray[np.uint8]]
 WriteFolder = Callable[..., Path]
 
+_cache = tempfile.TemporaryDirectory(prefix="nunbit-test-cache-")
+os.environ["NUNBIT_CACHE"] = _cache.name  # tests leave the user's cache alone
+
 if "NUNBIT_DATA" in os.environ:  # tests work in folders of their own
     os.environ["NUNBIT_DATA"] = os.path.abspath(os.environ["NUNBIT_DATA"])
+os.environ["NUNBIT_OFFLINE"] = "1"  # no test touches the network; those of downloads say where to
 
 
 def paint(name: str, height: int = 12, width: int = 10, channels: int = 1) -> NDArray[np.uint8]:
@@ -113,7 +118,7 @@ def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder = tmp_path / "nunbit-data"
     folder.mkdir()
     monkeypatch.setenv("NUNBIT_DATA", str(folder))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no-cache"))
+    monkeypatch.setenv("NUNBIT_CACHE", str(tmp_path / "no-cache"))
     monkeypatch.setattr("nunbit.data.named.base.SYSTEM_FOLDER", tmp_path / "no-system")
     return folder
 

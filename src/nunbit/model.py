@@ -29,12 +29,13 @@ from nunbit.networks import count_parameters, create_network, find_network, laye
 from nunbit.storage import UNUSABLE, load_tensors, save_tensors
 from nunbit.tasks import Classification, Prediction, Task, make_task
 
-__all__ = ["MODEL_FILE", "Model", "create_model", "create_model_for"]
+__all__ = ["MODEL_FILE", "Model", "check_trainable", "create_model", "create_model_for"]
 
 MODEL_FILE = "model.safetensors"
 """Name of the model file within a run folder."""
 
-EVALUATION_BATCH = 256
+EVALUATION_BATCH, EVALUATION_BYTES = 256, 2 << 20
+"""Pictures that are looked at together without training: at most so many, and so many bytes."""
 
 
 class Model:
@@ -72,6 +73,13 @@ class Model:
         return self.task.classes
 
     @property
+    def evaluation_batch(self) -> int:
+        """How many pictures :meth:`outputs` should get at a time, so that memory stays small."""
+        made = self.preprocessing
+        one_bytes = made.image_size**2 * made.channels
+        return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // one_bytes))
+
+    @property
     def device(self) -> torch.device:
         """Where the network's weights are."""
         return next(self.network.parameters()).device
@@ -103,11 +111,8 @@ class Model:
             returns: float32 (N, K).
         """
         if isinstance(pixels, np.ndarray):
-            whole = pixels
-            pixels = (
-                whole[start : start + EVALUATION_BATCH]
-                for start in range(0, len(whole), EVALUATION_BATCH)
-            )
+            whole, size = pixels, self.evaluation_batch
+            pixels = (whole[start : start + size] for start in range(0, len(whole), size))
         was_training = self.network.training
         self.network.eval()
         try:
@@ -289,6 +294,20 @@ def create_model(
     return Model(module, preprocessing=preprocessing, task=task, network_name=network)
 
 
+def check_trainable(pictures: Pictures) -> None:
+    """Refuse labels that no task can learn yet.
+
+    Raises:
+        OptionError: A picture may have several classes, or numbers.
+    """
+    if pictures.table.kind != "class":
+        raise OptionError(
+            f"the labels of `{pictures.source}` are of the kind {pictures.table.kind}, expected "
+            "one class per picture: that is what networks are trained for so far. `nunbit.load` "
+            "and `nunbit check` take the other kinds."
+        )
+
+
 def create_model_for(
     pictures: Pictures,
     *,
@@ -299,9 +318,11 @@ def create_model_for(
     """Make a fresh model that fits given pictures: their size, channels and classes.
 
     Raises:
-        OptionError: Unknown network, or a sigmoid head for more than two classes.
+        OptionError: Unknown network, a sigmoid head for more than two classes, or
+            pictures whose labels are no single classes.
         ShapeError: The pictures are too small for the network.
     """
+    check_trainable(pictures)
     model = create_model(
         network,
         classes=pictures.classes,

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nunbit.augment import PRESETS, Augment
+from nunbit.augment.draw import Draws
+from nunbit.augment.geometry import pull_matrices
 from nunbit.errors import OptionError
-from nunbit.randomness import make_rng
 
 HEIGHT, WIDTH = 40, 56
 SINGLE: dict[str, dict[str, Any]] = {
@@ -27,6 +28,8 @@ SINGLE: dict[str, dict[str, Any]] = {
     "zoom in a pair": {"zoom_range": (0.4, 0.8)},
     "horizontal flip": {"horizontal_flip": True},
     "vertical flip": {"vertical_flip": True},
+    "pad and crop": {"crop_padding": 6},
+    "random resized crop": {"random_resized_crop": (0.3, 1.0)},
 }
 
 
@@ -41,8 +44,10 @@ def smooth(height: int = HEIGHT, width: int = WIDTH, channels: int = 1) -> NDArr
 
 def matrix(augment: Augment, number: int, height: int = HEIGHT, width: int = WIDTH) -> NDArray:
     """Return what is drawn for a picture, as 3×3: from output (x, y, 1) to input."""
-    rng = make_rng(3, "augment", 2, number)
-    return np.vstack([augment.sample_matrix(rng, height=height, width=width), [0, 0, 1]])
+    draws = Draws([number], seed=3, epoch=2)
+    found = pull_matrices(augment, draws, height=height, width=width)
+    assert found is not None
+    return np.vstack([found[0], [0, 0, 1]])
 
 
 def moved(augment: Augment, picture: NDArray[np.uint8], number: int = 0) -> NDArray[np.uint8]:
@@ -68,19 +73,14 @@ def inside(m: NDArray, height: int, width: int) -> NDArray[np.bool_]:
     return (from_x >= 0) & (from_x <= width - 1) & (from_y >= 0) & (from_y <= height - 1)
 
 
-class Always:
-    """A generator that draws the end of every range, so that a test knows what comes."""
-
-    def uniform(self, low: float, high: float, size: int) -> NDArray[np.float64]:
-        return np.full(size, float(high))
-
-    def random(self, size: int) -> NDArray[np.float64]:
-        return np.zeros(size)
-
-
 @pytest.fixture
 def ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nunbit.augment.geometry.make_rng", lambda *words: Always())
+    """Draw the end of every range, so that a test knows what comes."""
+
+    def last(ids: Any, *, seed: int, epoch: int, columns: int) -> NDArray[np.float64]:
+        return np.ones((len(ids), columns))
+
+    monkeypatch.setattr("nunbit.augment.draw.uniforms", last)
 
 
 # --- Nothing, and each option alone ---------------------------------------------
@@ -129,7 +129,7 @@ def test_rotation_is_a_turn_about_the_centre_within_its_range() -> None:
         ("width_shift_range", 0.25, 0, 0.25 * WIDTH),
         ("width_shift_range", 7.5, 0, 7.5),
         ("height_shift_range", 0.25, 1, 0.25 * HEIGHT),
-        ("height_shift_range", 1, 1, 1.0),
+        ("height_shift_range", 1.0, 1, 1.0),
     ],
 )
 def test_shifts_move_along_their_own_axis(
@@ -283,7 +283,10 @@ def test_fill_modes_are_those_of_the_keras_documentation(
     how = {"constant_values": 77} if numpy_mode == "constant" else {}
     wide = np.pad(noise[:, :, 0], ((0, step), (0, step)), mode=numpy_mode, **how)  # type: ignore[call-overload]
     augment = Augment(
-        height_shift_range=step, width_shift_range=step, fill_mode=fill_mode, cval=77.0
+        height_shift_range=float(step),
+        width_shift_range=float(step),
+        fill_mode=fill_mode,
+        cval=77.0,
     )
     assert np.array_equal(moved(augment, noise)[:, :, 0], wide[step:, step:])
     half = Augment(width_shift_range=step + 0.5, fill_mode=fill_mode, cval=77.0)
@@ -346,8 +349,8 @@ def test_pictures_of_any_size_stay_within_their_values(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rotation_range": 181}, "`rotation_range` is 181, expected 0 <= value <= 180 .degrees"),
-        ({"rotation_range": -1}, "`rotation_range` is -1, expected 0 <= value <= 180"),
+        ({"rotation_range": 361}, "`rotation_range` is 361, expected 0 <= value <= 360 .degrees"),
+        ({"rotation_range": -1}, "`rotation_range` is -1, expected 0 <= value <= 360"),
         ({"width_shift_range": -0.1}, "`width_shift_range` is -0.1, expected >= 0"),
         ({"shear_range": 90.0}, "`shear_range` is 90.0, expected 0 <= value <= 89"),
         ({"zoom_range": 1.0}, "`zoom_range` is 1.0, expected 0 <= z < 1 or a pair"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_an_unknown_name() -> None:
     with pytest.raises(
         OptionError,
         match=r"unknown augmentation `phoot`. Did you mean `photo`\? Expected `auto`, one of none, "
-        r"light, photo, course, any-way-up, or a TOML file with options such as `rotation_range",
+        r"light, photo, course, any-way-up, trivial, or a TOML file with options such as `rotation",
     ):
         choose_augment("phoot", channels=3)
     for text in ("~nobody-of-this-name/a.toml", ".", ""):
@@ -54,7 +55,7 @@ def test_an_unknown_name() -> None:
     ("content", "message"),
     [
         (b"rotation_rnge = 10", "mine.toml`: unknown option `rotation_rnge`. Did you mean `rotat"),
-        (b"rotation_range = 999", "`rotation_range` is 999.0, expected 0 <= value <= 180"),
+        (b"rotation_range = 999", "`rotation_range` is 999.0, expected 0 <= value <= 360"),
         (b"zoom_range = [1]", "`zoom_range` is .1,., expected"),
         (b"rotation_range 10", "mine.toml` is no TOML file: "),
         (b"\xff\xfe\x00", "mine.toml` is no TOML file: "),
@@ -71,7 +72,35 @@ def test_every_option_with_one_letter_changed_is_refused(tmp_path: Path) -> None
     file = tmp_path / "mine.toml"
     for info in Augment.fields():
         for at in range(len(info.name)):
-            changed = f"{info.name[:at]}x{info.name[at + 1 :]}"
+            changed = f"{info.name[:at]}{'q' if info.name[at] == 'x' else 'x'}{info.name[at + 1 :]}"
             file.write_text(f"{changed} = 0\n")
             with pytest.raises(OptionError, match=rf"unknown option `{changed}`. Did you mean `"):
                 choose_augment(str(file), channels=1)
+
+
+def test_a_file_can_set_everything_but_a_function(tmp_path: Path) -> None:
+    full = Augment(
+        rotation_range=5.0,
+        width_shift_range=(-3.0, 0.0, 3.0),
+        height_shift_range=2,
+        zoom_range=(0.8, 1.1),
+        brightness_range=(0.5, 1.5),
+        random_resized_crop=(0.3, 1.0),
+        crop_aspect=(0.5, 2.0),
+        colour_jitter=(0.4, 0.4, 0.4, 0.1),
+        rand_augment=(2, 9),
+        erasing_area=(0.1, 0.2),
+        mixup=0.2,
+        rescale=0.5,
+        fill_mode="wrap",
+        horizontal_flip=True,
+    )
+    lines = []
+    for name, value in full.to_dict().items():
+        if value is not None:
+            lines.append(f"{name} = {json.dumps(value)}")
+    file = tmp_path / "all.toml"
+    file.write_text("\n".join(lines))
+    made = choose_augment(str(file), channels=3)[1]
+    assert made == full
+    assert isinstance(made.height_shift_range, int)

@@ -12,6 +12,8 @@ import pytest
 from nunbit.data.decode import decode
 from nunbit.data.named import NAMED_SETS, open_named
 from nunbit.data.named.base import places
+from nunbit.data.named.download import is_offline
+from nunbit.data.named.remote import BY_HAND, REMOTE
 
 EMBEDDED = [name for name, each in NAMED_SETS.items() if each.is_embedded]
 
@@ -33,6 +35,18 @@ def test_the_facts_are_there_and_fit_each_other(name: str) -> None:
     assert known.test_images > 0
     assert next(iter(inspect.signature(known.open).parameters)) == "place"
     assert [place.name for place in places(name)][-1] == name
+
+
+@pytest.mark.parametrize("name", NAMED_SETS)
+def test_a_set_ships_with_us_or_is_downloaded_or_says_why_not(name: str) -> None:
+    ways = [NAMED_SETS[name].is_embedded, name in REMOTE, name in BY_HAND]
+    assert sum(ways) == 1
+    for file in REMOTE.get(name, ()):
+        assert len(file.places) >= 2, "an official place and a mirror"
+
+
+def test_tests_never_touch_the_network() -> None:
+    assert is_offline()
 
 
 def _check(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nunbit.augment import Augment
-from nunbit.data.batches import Batch, Batches, to_images
+from nunbit.data.batches import Batch, Batches, Mixing, MixPlan, to_images
 from nunbit.data.pictures import PictureSet
 
 COUNT = 50
@@ -152,3 +153,80 @@ def test_images_are_a_view_in_the_order_networks_want() -> None:
     assert images.is_contiguous(memory_format=torch.channels_last)
     pixels[0, 0, 0, 1] = 99
     assert images[0, 1, 0, 0] == 99
+
+
+# --- Mixing ------------------------------------------------------------------------------
+
+
+def _mixing(on_device: bool = False) -> Mixing:
+    augment = Augment(mixup=1.0, cutmix=1.0)
+
+    def plan(ids: NDArray[np.int64], number: int) -> MixPlan:
+        return augment.plan_mixing(ids, seed=5, epoch=number, shape=(COUNT, 4, 4))
+
+    def targets(own: torch.Tensor, other: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+        return own * share + other * (1 - share)
+
+    return Mixing(plan, targets, on_device)
+
+
+def _mixed(batch_size: int, threads: int) -> dict[int, tuple[bytes, float]]:
+    made = batches(pictures(), batch_size=batch_size, mixing=_mixing(), threads=threads)
+    found = {}
+    for batch in made.of_epoch(2):
+        assert batch.ids is not None
+        for number, image, target in zip(batch.ids, batch.images, batch.targets, strict=True):
+            found[int(number)] = (image.numpy().tobytes(), float(target))
+    return found
+
+
+@pytest.mark.parametrize(("batch_size", "threads"), [(50, 1), (7, 2), (1, 3)])
+def test_mixing_depends_neither_on_batches_nor_on_threads(batch_size: int, threads: int) -> None:
+    assert _mixed(batch_size, threads) == _mixed(8, 1)
+
+
+def test_partners_come_from_all_training_pictures_with_their_targets() -> None:
+    part = pictures()
+    made = batches(part, batch_size=8, mixing=_mixing(on_device=True))
+    beyond = 0
+    for batch in made.of_epoch(0):
+        assert batch.partners is not None
+        assert batch.ids is not None
+        assert batch.partners.ids is not None
+        plan = _mixing().plan(batch.ids, 0)
+        assert batch.partners.ids.tolist() == part.ids[plan.partners].tolist()
+        assert shown(batch.partners) == batch.partners.ids.tolist()
+        assert shown(batch) == batch.ids.tolist(), "the device mixes"
+        own, other = batch.ids % 10, batch.partners.ids % 10
+        expected = own * plan.share + other * (1 - plan.share)
+        assert batch.targets.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+        beyond += len(set(batch.partners.ids.tolist()) - set(batch.ids.tolist()))
+    assert beyond > COUNT / 2
+
+
+def test_partners_are_augmented_as_they_are_themselves() -> None:
+    def move(pixels: NDArray[np.uint8], ids: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
+        return pixels + np.uint8(100)
+
+    made = batches(pictures(), move=move, mixing=_mixing(on_device=True), threads=2)
+    for batch in made.of_epoch(0):
+        assert batch.partners is not None
+        assert batch.partners.ids is not None
+        assert shown(batch.partners) == ((batch.partners.ids + 100) % 256).tolist()
+
+
+def test_parts_carry_ids_epoch_and_partners() -> None:
+    (batch, *_) = batches(pictures(), mixing=_mixing(on_device=True)).of_epoch(3)
+    parts = batch.parts(3)
+    assert [part.epoch for part in parts] == [3, 3, 3]
+    for name in ("ids", "partners.ids"):
+        whole = np.concatenate([_get(part, name) for part in parts])
+        assert whole.tolist() == _get(batch, name).tolist()
+    assert [part.partners is not None and len(part.partners) for part in parts] == [
+        len(part) for part in parts
+    ]
+
+
+def _get(batch: Batch, name: str) -> NDArray[np.int64]:
+    found: NDArray[np.int64] = operator.attrgetter(name)(batch)
+    return found

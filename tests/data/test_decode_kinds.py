@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from nunbit.data.decode import MAX_PNG_PIXELS, decode
+from nunbit.data.decode import MAX_PIXELS, decode
 from nunbit.data.headers import png_header
 from nunbit.errors import PictureError
 
@@ -272,7 +272,7 @@ def test_grey_tiffs_with_transparency_are_refused(encode: Encode) -> None:
 
 def test_a_png_that_claims_to_be_huge_is_refused_at_once() -> None:
     small = png(8, 0, [b"\x00"], 1)
-    side = int(MAX_PNG_PIXELS**0.5) + 1
+    side = int(MAX_PIXELS**0.5) + 1
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     huge = small[:8] + chunk(b"IHDR", header) + small[8 + 25 :]
     found = png_header(huge)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nunbit.data.labelled import load_for_evaluation
 from nunbit.data.options import DataOptions
-from nunbit.data.pictures import PictureSet, load, load_for_evaluation
+from nunbit.data.pictures import PictureSet, load
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.errors import DataError, OptionError
 

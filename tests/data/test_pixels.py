@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from nunbit.data.pixels import decode_table, default_budget_bytes, survey
 from nunbit.data.preprocessing import Preprocessing
-from nunbit.data.sources import open_source
-from nunbit.data.stores import ArrayStore, FileStore, ZipStore
+from nunbit.data.sources.opening import open_source
+from nunbit.data.sources.stores import ArrayStore, FileStore, ZipStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import PictureError, StorageError
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nunbit.data.sources.stores import ArrayStore
 from nunbit.data.splits import split_csv, split_validation, stratified_counts
-from nunbit.data.stores import ArrayStore
 from nunbit.data.table import PictureTable
 
 NAMES = ("plain", 'with "quotes"', "with, comma", "line\nbreak", "고양이")
@@ -33,7 +33,7 @@ def table(labels: list[int], *, classes: int = 5, split: str = "train") -> Pictu
 
 def cut(whole: PictureTable, *, frac: float = 0.2, seed: int = 0) -> set[int]:
     """Return the ids of the pictures that validate."""
-    part = split_validation(whole, frac=frac, seed=seed, strata=whole.labels)
+    part = split_validation(whole, frac=frac, seed=seed)
     return set(part.of_split("validation").ids.tolist())
 
 
@@ -57,10 +57,11 @@ def test_nothing_asked_nothing_taken(sizes: list[int]) -> None:
 
 def test_the_share_and_the_strata() -> None:
     whole = table([0] * 100 + [1] * 50 + [2] * 10 + [3] * 2)
-    part = split_validation(whole, frac=0.2, seed=0, strata=whole.labels)
+    part = split_validation(whole, frac=0.2, seed=0)
     assert np.bincount(part.of_split("validation").labels).tolist() == [19, 10, 2, 1]
     assert np.bincount(part.of_split("train").labels).tolist() == [81, 40, 8, 1]
-    plain = split_validation(whole, frac=0.5, seed=0, strata=None)
+    numbers = replace(whole, labels=np.zeros((162, 2)), classes=("x", "y"), kind="regression")
+    plain = split_validation(numbers, frac=0.5, seed=0)
     assert len(plain.of_split("validation")) == 81
 
 
@@ -98,7 +99,7 @@ def test_chance_is_even() -> None:
 
 def test_zero_leaves_the_table_as_it_is() -> None:
     whole = table([0, 1] * 10)
-    assert split_validation(whole, frac=0.0, seed=0, strata=whole.labels) is whole
+    assert split_validation(whole, frac=0.0, seed=0) is whole
 
 
 def test_validation_that_is_there_stays() -> None:
@@ -106,13 +107,13 @@ def test_validation_that_is_there_stays() -> None:
     split = whole.split.copy()
     split[3], split[4] = "validation", "test"
     whole = replace(whole, split=split)
-    assert split_validation(whole, frac=0.5, seed=0, strata=whole.labels) is whole
+    assert split_validation(whole, frac=0.5, seed=0) is whole
 
 
 def test_test_pictures_are_never_taken() -> None:
     whole = table([0, 1] * 50)
     whole = replace(whole, split=np.where(whole.ids < 60, "test", "train").astype("<U10"))
-    part = split_validation(whole, frac=0.5, seed=0, strata=whole.labels)
+    part = split_validation(whole, frac=0.5, seed=0)
     assert part.split[:60].tolist() == ["test"] * 60
     assert len(part.of_split("validation")) == 20
 
@@ -123,13 +124,13 @@ def test_names_of_splits_are_never_cut_short(width: int) -> None:
     whole = table([0, 1] * 10)
     narrow = replace(whole, split=np.full(20, "test" if width == 4 else "train", f"<U{width}"))
     narrow.split[5:] = "train"[:width]
-    part = split_validation(narrow, frac=0.5, seed=0, strata=whole.labels)
+    part = split_validation(narrow, frac=0.5, seed=0)
     assert set(part.split.tolist()) <= {"test", "train", "validation", "trai"}
 
 
 def test_the_csv_is_read_back_by_any_reader() -> None:
     whole = table([k % 5 for k in range(25)])
-    whole = split_validation(whole, frac=0.4, seed=0, strata=whole.labels)
+    whole = split_validation(whole, frac=0.4, seed=0)
     rows = list(csv.DictReader(io.StringIO(split_csv(whole), newline="")))
     assert [row["path"] for row in rows] == whole.names
     assert [row["label"] for row in rows] == [whole.classes[k] for k in whole.labels]
@@ -153,9 +154,9 @@ def test_pictures_of_one_group_never_part() -> None:
         source="test",
         group=np.array([f"patient {k // 6}" for k in range(count)]),
     )
-    cut = split_validation(table, frac=0.3, seed=0, strata=table.labels)
+    cut = split_validation(table, frac=0.3, seed=0)
     sides = {(str(g), str(s)) for g, s in zip(cut.group, cut.split, strict=True)}
     assert len(sides) == 10
     assert sum(side == "validation" for _, side in sides) == 3
-    loose = split_validation(replace(table, group=None), frac=0.3, seed=0, strata=table.labels)
+    loose = split_validation(replace(table, group=None), frac=0.3, seed=0)
     assert (loose.split == "validation").sum() == 18

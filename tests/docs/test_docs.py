@@ -6,12 +6,14 @@ import os
 import re
 import shlex
 import signal
+import tomllib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from nunbit.augment import Augment
 from nunbit.cli.main import run
 from nunbit.training.callbacks import Moment
 from nunbit.training.progress import ProgressPrinter
@@ -19,6 +21,7 @@ from tests.docs.write_options import TARGET, render
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "README.ko.md")
+GUIDES = ("docs/pictures.md", "docs/keras.md")
 REAL_SETS = ("mnist", "fashion-mnist", "cifar10", "cats-dogs")
 
 
@@ -60,6 +63,20 @@ def test_the_commands_of_the_page_run(page: str, desk: Path) -> None:
         if not needs_real_pictures(words):
             assert run(words) == 0, words
     assert (desk / "guesses.csv").is_file()
+
+
+def test_the_commands_of_the_guide_to_pictures_run(desk: Path) -> None:
+    for words in commands("docs/pictures.md"):
+        assert run(words) == 0, words
+    assert (desk / "check.html").is_file()
+    assert (desk / "sheet.png").is_file()
+    first, again = ((desk / "runs" / name / "split.csv").read_text() for name in ("fold2", "again"))
+    assert first == again
+
+
+def test_the_options_files_of_the_guide_are_understood() -> None:
+    for block in blocks("docs/pictures.md", "toml"):
+        assert not Augment.from_dict(tomllib.loads(block)).is_identity
 
 
 @pytest.mark.data
@@ -110,10 +127,11 @@ def test_make_demo_says_how_good_it_is_and_where_everything_lies(
         assert Path(path[1]).is_file()
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, *GUIDES])
 def test_the_python_of_the_page_runs(page: str, desk: Path) -> None:
+    names: dict[str, object] = {}  # a block may go on from the one before
     for block in blocks(page, "python"):
-        exec(compile(block, page, "exec"), {})  # noqa: S102  # our own page
+        exec(compile(block, page, "exec"), names)  # noqa: S102  # our own page
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md"])
@@ -126,10 +144,10 @@ def test_the_make_targets_of_the_page_exist(page: str) -> None:
     assert named <= targets
 
 
-@pytest.mark.parametrize("page", [*PAGES, "ARCHITECTURE.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", [*PAGES, *GUIDES, "ARCHITECTURE.md", "CONTRIBUTING.md"])
 def test_links_within_the_project_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), f"{page} links to {target}"
+        assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
 
 
 def test_the_tree_in_the_architecture_page_is_the_tree() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from nunbit.augment import Augment
+from nunbit.cli.augment import SheetOptions
+from nunbit.cli.check import CheckOptions
 from nunbit.cli.datasets import DatasetsOptions
 from nunbit.cli.networks import NetworksOptions
 from nunbit.cli.predict import PredictOptions
@@ -17,6 +19,8 @@ TARGET = Path(__file__).parents[2] / "docs" / "options.md"
 
 SECTIONS: list[tuple[str, list[type[Options]]]] = [
     ("nunbit train", [DataOptions, NetworkOptions, TrainOptions, RunOptions]),
+    ("nunbit check", [CheckOptions]),
+    ("nunbit augment", [SheetOptions]),
     ("nunbit predict", [PredictOptions]),
     ("nunbit networks", [NetworksOptions]),
     ("nunbit datasets", [DatasetsOptions]),

@@ -110,7 +110,17 @@ CASES: dict[str, Callable[[Any, Any], Case]] = {
     "dropout": lambda grey, colour: Case(grey, "cnn-mnist", label_smoothing=0.1),
     "batch norm, augmented": lambda grey, colour: Case(
         colour, "auto", optimizer="sgd",
-        augment=nunbit.Augment(rotation_range=30, width_shift_range=1, horizontal_flip=True),
+        augment=nunbit.Augment(rotation_range=30, width_shift_range=1.0, horizontal_flip=True),
+    ),
+    "mixed with others": lambda grey, colour: Case(
+        colour, augment=nunbit.Augment(trivial_augment=True, mixup=0.4, cutmix=1.0), accumulate=2,
+    ),
+    "streamed": lambda grey, colour: Case(
+        nunbit.load(
+            colour.origin,
+            options=nunbit.DataOptions(validation=0.2, stream=True, shuffle_buffer=10),
+        ),
+        augment=nunbit.Augment(horizontal_flip=True, mixup=0.4),
     ),
     "batch norm, accumulated": lambda grey, colour: Case(grey, "auto", accumulate=3),
     "bfloat16": lambda grey, colour: Case(grey, "cnn-mnist", precision="bfloat16"),

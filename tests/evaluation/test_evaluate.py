@@ -13,7 +13,6 @@ import torch
 
 import nunbit
 from nunbit.errors import DataError, ShapeError
-from nunbit.evaluation import evaluate as evaluate_module
 
 
 def by_hand(model: nunbit.Model, pictures: nunbit.PictureSet) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def test_each_picture_counts_once_whatever_the_batch(
     usual = nunbit.evaluate(model, pictures.test)
     sizes: list[int] = []
     model.network.register_forward_pre_hook(lambda network, given: sizes.append(len(given[0])))
-    monkeypatch.setattr(evaluate_module, "EVALUATION_BATCH", batch)
+    monkeypatch.setattr("nunbit.model.EVALUATION_BATCH", batch)
     found = nunbit.evaluate(model, pictures.test)
     assert sum(sizes) == found.count == 73
     assert max(sizes) == min(batch, 73)

@@ -225,3 +225,40 @@ def test_impossible_tasks(arguments: tuple[Any, ...], message: str) -> None:
 def test_a_task_this_nunbit_does_not_know(name: object) -> None:
     with pytest.raises(ModelFileError, match=r"for the task .*; this Nunbit knows classification"):
         make_task({"name": name})
+
+
+# --- Mixed targets --------------------------------------------------------------------
+
+
+def test_mixed_targets_of_softmax_are_shares_of_classes() -> None:
+    task = Classification(("a", "b", "c"))
+    own, other = torch.tensor([0, 1, 2]), torch.tensor([1, 1, 0])
+    mixed = task.mix(own, other, torch.tensor([0.75, 0.2, 1.0]))
+    assert mixed.tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 1]]
+    assert mixed.dtype == torch.float32
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_of_a_mixture_is_the_mixture_of_losses(head: str, smoothing: float) -> None:
+    """Zhang et al. 2017: cross-entropy is linear in the target."""
+    task = Classification(("a", "b"), head)  # type: ignore[arg-type]
+    outputs = torch.randn(50, task.outputs, generator=torch.Generator().manual_seed(0))
+    own, other = torch.arange(50) % 2, (torch.arange(50) // 2) % 2
+    for share in (0.0, 0.3, 1.0):
+        mixed = task.mix(own, other, torch.full((50,), share))
+        found = task.loss(outputs, mixed, smoothing=smoothing)
+        parts = [float(task.loss(outputs, each, smoothing=smoothing)) for each in (own, other)]
+        assert float(found) == pytest.approx(share * parts[0] + (1 - share) * parts[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid"])
+def test_the_larger_share_counts_as_right(head: str) -> None:
+    task = Classification(("a", "b"), head)  # type: ignore[arg-type]
+    second = torch.tensor([[-3.0, 3.0]] if head == "softmax" else [[3.0]]).repeat(3, 1)
+    mixed = task.mix(
+        torch.tensor([0, 0, 1]), torch.tensor([1, 1, 0]), torch.tensor([0.9, 0.1, 0.8])
+    )
+    assert int(task.count(second, mixed)["accuracy"]) == 2
+    hard = torch.tensor([0, 1, 1])
+    assert int(task.count(second, hard)["accuracy"]) == 2

@@ -6,7 +6,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from nunbit.augment.geometry import Augment
+from nunbit.augment.options import Augment
 from nunbit.errors import OptionError, did_you_mean
 
 __all__ = ["PRESETS", "choose_augment"]
@@ -31,6 +31,7 @@ PRESETS: dict[str, Augment] = {
         zoom_range=(0.8, 1.8),
         horizontal_flip=True,
     ),
+    "trivial": Augment(trivial_augment=True, horizontal_flip=True, fill_mode="reflect"),
 }
 """``course`` is what the course hands to ``ImageDataGenerator`` for cats and dogs."""
 

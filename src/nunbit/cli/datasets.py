@@ -1,4 +1,7 @@
-"""``nunbit datasets [NAME]``: the sets that have a name; one of them, or one picture."""
+"""``nunbit datasets [NAME]``: the sets that have a name; one of them, or one picture.
+
+``--download`` fetches a set now; without it, a set is fetched when it is first used.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
-from nunbit.errors import DataError, OptionError, did_you_mean
+from nunbit.errors import OptionError, did_you_mean
 from nunbit.options import Option, Options
 
 if TYPE_CHECKING:
@@ -28,6 +31,12 @@ class DatasetsOptions(Options):
         int | None,
         Option("Draw picture number N and print its numbers.", low=0, group="Pictures"),
     ] = None
+    download: Annotated[
+        bool,
+        Option(
+            "Download the set now, or check the files of an earlier download.", group="Pictures"
+        ),
+    ] = False
 
 
 def datasets(name: str | None, given: dict[str, Any]) -> int:
@@ -36,12 +45,18 @@ def datasets(name: str | None, given: dict[str, Any]) -> int:
 
     output = Output(as_json=CommonOptions(**pick(CommonOptions, given)).json)
     options = DatasetsOptions(**pick(DatasetsOptions, given))
+    if name is None and (options.download or options.show is not None):
+        raise OptionError(
+            f"which set? Give a name: `nunbit datasets mnist`. Known: {', '.join(NAMED_SETS)}."
+        )
     if name is None:
         _list(output)
     elif name not in NAMED_SETS:
         raise OptionError(
             f"unknown set `{name}`.{did_you_mean(name, NAMED_SETS)} Known: {', '.join(NAMED_SETS)}."
         )
+    elif options.download and options.show is None:
+        _download(NAMED_SETS[name], output)
     elif options.show is None:
         _show_set(NAMED_SETS[name], output)
     else:
@@ -50,14 +65,43 @@ def datasets(name: str | None, given: dict[str, Any]) -> int:
 
 
 def _place(known: NamedSet) -> str | None:
-    from nunbit.data.named import find_set
+    from nunbit.data.named import find_place
 
     if known.is_embedded:
         return "ships with Nunbit"
-    try:
-        return str(find_set(known))
-    except DataError:
-        return None
+    place = find_place(known)
+    return None if place is None else str(place)
+
+
+def _download_bytes(known: NamedSet) -> int | None:
+    """Return how much is downloaded for a set; None for sets that are not downloaded."""
+    from nunbit.data.named.remote import REMOTE
+
+    files = REMOTE.get(known.name)
+    return sum(file.size_bytes for file in files) if files else None
+
+
+def _where(facts: dict[str, Any]) -> str:
+    from nunbit.data.named.meter import size_text
+
+    if facts["place"] is not None:
+        return str(facts["place"])
+    if facts["download_bytes"] is None:
+        return "not on this machine"
+    return f"not here yet, downloaded when used ({size_text(facts['download_bytes'])})"
+
+
+def _download(known: NamedSet, output: Output) -> None:
+    from nunbit.data.named import download_set, find_place
+    from nunbit.data.named.download import set_folder
+
+    place = find_place(known)
+    if place is None or place == set_folder(known.name):
+        place = download_set(known)
+        output.say(f"{known.name} is in {place}, checked by SHA-256.")
+    else:
+        output.say(f"{known.name} is in {place} already; nothing was downloaded.")
+    output.result(_facts(known))
 
 
 def _facts(known: NamedSet) -> dict[str, Any]:
@@ -73,6 +117,7 @@ def _facts(known: NamedSet) -> dict[str, Any]:
         "colour": known.colour,
         "licence": known.licence,
         "place": _place(known),
+        "download_bytes": _download_bytes(known),
     }
 
 
@@ -83,7 +128,7 @@ def _list(output: Output) -> None:
     rows = [
         [
             f["name"],
-            f["place"] or "not on this machine",
+            _where(f),
             f"{f['train_images']:,}",
             f"{f['test_images']:,}",
             f"{len(f['classes'])}",
@@ -96,6 +141,7 @@ def _list(output: Output) -> None:
 
 def _show_set(known: NamedSet, output: Output) -> None:
     from nunbit.data.named.base import places
+    from nunbit.data.named.remote import BY_HAND
 
     facts = _facts(known)
     names = [
@@ -109,11 +155,15 @@ def _show_set(known: NamedSet, output: Output) -> None:
             f"{known.colour}, seen at {known.image_size}×{known.image_size}",
             "Classes": ", ".join(names),
             "Licence": known.licence,
-            "Where": facts["place"] or "not on this machine",
+            "Where": _where(facts),
         }
     )
     if facts["place"] is None:
-        output.say(f"Put {known.files} into one of:")
+        if known.name in BY_HAND:
+            output.say(BY_HAND[known.name])
+        else:
+            output.say(f"`nunbit datasets {known.name} --download` fetches it now.")
+        output.say(f"Or put {known.files} into one of:")
         for place in places(known.name):
             output.say(f"  {place}")
     output.result(facts)
@@ -121,7 +171,7 @@ def _show_set(known: NamedSet, output: Output) -> None:
 
 def _show_picture(name: str, number: int, output: Output) -> None:
     from nunbit.data.decode import decode
-    from nunbit.data.sources import open_source
+    from nunbit.data.sources.opening import open_source
 
     table = open_source(name)
     if number >= len(table):

@@ -58,7 +58,7 @@ def evaluate(run: str, source: str | None, given: dict[str, Any]) -> int:
 
 def _find_pictures(run: str, source: str | None, model: Model) -> tuple[str, PictureSet, list[str]]:
     """Return the pictures to score: the given source, else what the run kept apart."""
-    from nunbit.data.pictures import load_for_evaluation
+    from nunbit.data.labelled import load_for_evaluation
     from nunbit.runs import RunFolder
 
     made = model.preprocessing

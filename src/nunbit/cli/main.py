@@ -15,6 +15,8 @@ from cyclopts import App, CycloptsError
 
 from nunbit._version import __version__
 from nunbit.cli._flags import Positional, add_command
+from nunbit.cli.augment import SheetOptions, augment
+from nunbit.cli.check import CheckOptions, check
 from nunbit.cli.datasets import DatasetsOptions, datasets
 from nunbit.cli.evaluate import evaluate
 from nunbit.cli.networks import NetworksOptions, networks
@@ -28,8 +30,10 @@ __all__ = ["app", "main", "run"]
 
 RUN = Positional("run", str, "A run folder or a model file.")
 SOURCE_HELP = (
-    "A folder of class folders, a folder with train/ validation/ test/ inside, or a name: "
-    "digits, shapes, mnist, fashion-mnist, cifar10, cats-dogs."
+    "A folder of class folders, with train/ validation/ test/ inside or not; a folder of files "
+    "such as cat.0.jpg; a CSV (path,label[,split][,group]); a zip or tar of any of these; shards "
+    "(train-{000..012}.tar, a folder of tars, a URL); or a name: digits, shapes, mnist, "
+    "fashion-mnist, cifar10, cats-dogs."
 )
 
 app = App(
@@ -46,6 +50,13 @@ add_command(
     name="train",
     positional=[Positional("source", str | None, SOURCE_HELP, default=None)],
     parts=[DataOptions, NetworkOptions, TrainOptions, RunOptions],
+)
+add_command(
+    app,
+    check,
+    name="check",
+    positional=[Positional("source", str, SOURCE_HELP)],
+    parts=[CheckOptions],
 )
 add_command(
     app,
@@ -82,6 +93,13 @@ add_command(
     name="datasets",
     positional=[Positional("name", str | None, "Show this one.", default=None)],
     parts=[DatasetsOptions],
+)
+add_command(
+    app,
+    augment,
+    name="augment",
+    positional=[Positional("source", str, SOURCE_HELP)],
+    parts=[SheetOptions],
 )
 
 

@@ -97,7 +97,7 @@ def find_pictures(asked: Sequence[str]) -> list[str]:
         OptionError: Nothing was asked for.
         DataError: A folder or a pattern holds no pictures.
     """
-    from nunbit.data.tree import PICTURE_SUFFIXES, walk_files
+    from nunbit.data.sources.tree import PICTURE_SUFFIXES, walk_files
 
     if not asked:
         raise OptionError(
@@ -132,7 +132,7 @@ def predict_files(
     import torch
 
     from nunbit.data.pixels import processors
-    from nunbit.data.stores import read_file
+    from nunbit.data.sources.stores import read_file
 
     def prepare(path: str) -> Any:
         try:

@@ -223,6 +223,11 @@ def _header(pictures: Pictures, model: Model, output: Output) -> None:
     output.facts(facts)
     for note in pictures.notes:
         output.say(f"note: {note}")
+    found = [] if pictures.findings is None else pictures.findings.lines()
+    for line in found:
+        output.say(line)
+    if found:
+        output.say(f"`nunbit check {shlex.quote(pictures.origin)}` shows all of it.")
 
 
 def _close(result: Result, output: Output) -> None:

@@ -1,15 +1,18 @@
 """Batches of training pictures: shuffled anew each epoch, augmented, made ahead.
 
 The order is a function of (seed, epoch), what happens to a picture of (seed,
-epoch, picture id). A run that starts in the middle of an epoch therefore sees
-what an uninterrupted one would have seen.
+epoch, picture id); so is the picture that it is mixed with. A run that starts in
+the middle of an epoch therefore sees what an uninterrupted one would have seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+import itertools
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,12 +20,47 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nunbit.data.pictures import PictureSet
+from nunbit.data.streaming import StreamedPixels
+from nunbit.errors import DataError
 from nunbit.randomness import make_rng
 
-__all__ = ["Batch", "Batches", "to_images"]
+__all__ = ["Batch", "Batches", "MixPlan", "Mixing", "Mover", "to_images"]
 
 Mover = Callable[[NDArray[np.uint8], NDArray[np.int64], int], NDArray[np.uint8]]
 """Takes pictures (B, H, W, C), their ids and the epoch; returns pictures."""
+
+
+class MixPlan(Protocol):
+    """With which pictures those of a batch are mixed, and how."""
+
+    @property
+    def partners(self) -> NDArray[np.int64]:
+        """(B,) positions in the training set."""
+        ...
+
+    @property
+    def share(self) -> NDArray[np.float32]:
+        """(B,) what stays of a picture's own target."""
+        ...
+
+    def mix(self, pictures: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Mix pictures (B, H, W, C)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How pictures are mixed with others of the training set.
+
+    Args:
+        plan: Takes picture ids and the epoch.
+        targets: Takes targets, those of the partners, and the share (B,) that stays.
+        on_device: Whether a batch only carries the partners, for the device to mix.
+    """
+
+    plan: Callable[[NDArray[np.int64], int], MixPlan]
+    targets: Callable[[Tensor, Tensor, Tensor], Tensor]
+    on_device: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,10 +70,16 @@ class Batch:
     Shape:
         images: uint8 (B, C, H, W), channels-last in memory.
         targets: (B, ...) as the task has them.
+        ids: (B,) picture ids.
+    Args:
+        partners: The pictures to mix with, where the device mixes.
     """
 
     images: Tensor
     targets: Tensor
+    ids: NDArray[np.int64] | None = None
+    epoch: int = 0
+    partners: Batch | None = None
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -46,7 +90,12 @@ class Batch:
         count = min(count, len(self))
         images = torch.tensor_split(self.images, count)
         targets = torch.tensor_split(self.targets, count)
-        return [Batch(i, t) for i, t in zip(images, targets, strict=True)]
+        ids = [None] * count if self.ids is None else np.array_split(self.ids, count)
+        partners = [None] * count if self.partners is None else self.partners.parts(count)
+        return [
+            Batch(i, t, n, self.epoch, p)
+            for i, t, n, p in zip(images, targets, ids, partners, strict=True)
+        ]
 
 
 def to_images(pixels: NDArray[np.uint8]) -> Tensor:
@@ -66,6 +115,7 @@ class Batches:
         batch_size: The largest batch; at least 1.
         seed: Start of all randomness.
         move: Augmentation, or None.
+        mixing: How pictures are mixed with others, or None.
         threads: Threads that augment.
     """
 
@@ -77,42 +127,128 @@ class Batches:
         batch_size: int,
         seed: int,
         move: Mover | None = None,
+        mixing: Mixing | None = None,
         threads: int = 1,
     ) -> None:
         self.pictures = pictures
         self.targets = targets
         self.seed = seed
         self.move = move
+        self.mixing = mixing
         self.threads = threads
         self.steps_per_epoch = -(-len(pictures) // batch_size)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the positions of all pictures in the order of this epoch."""
+        pixels = self.pictures.pixels
+        if isinstance(pixels, StreamedPixels):
+            return pixels.order(self.seed, epoch).rows
         return make_rng(self.seed, "order", epoch).permutation(len(self.pictures))
 
     def of_epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
-        """Yield the batches of an epoch from step ``start`` on, each made one ahead."""
-        parts = np.array_split(self.order(epoch), self.steps_per_epoch)[start:]
-        with ThreadPoolExecutor(self.threads) as movers, ThreadPoolExecutor(1) as maker:
+        """Yield the batches of an epoch from step ``start`` on, each made one ahead.
+
+        Raises:
+            DataError: Of a stream, no picture of a batch can be read.
+        """
+        parts = np.array_split(self.order(epoch), self.steps_per_epoch)
+        skipped = sum(map(len, parts[:start]))
+        parts = parts[start:]
+        with (
+            contextlib.closing(self._reader(epoch, skipped)) as reader,
+            ThreadPoolExecutor(self.threads) as movers,
+            ThreadPoolExecutor(1) as maker,
+        ):
             ahead: Future[Batch] | None = None
             for k, positions in enumerate(parts):
-                batch = self._make(positions, epoch, movers) if ahead is None else ahead.result()
-                if self.move is not None and k + 1 < len(parts):
-                    ahead = maker.submit(self._make, parts[k + 1], epoch, movers)
+                if ahead is None:
+                    batch = self._make(reader.take(positions), epoch, movers)
+                else:
+                    batch = ahead.result()
+                if (self.move or self.mixing) is not None and k + 1 < len(parts):
+                    ahead = maker.submit(
+                        lambda part: self._make(reader.take(part), epoch, movers), parts[k + 1]
+                    )
                 else:
                     ahead = None  # a plain copy is quicker than handing it to a thread
                 yield batch
 
-    def _make(self, positions: NDArray[np.int64], epoch: int, movers: ThreadPoolExecutor) -> Batch:
-        pixels = self.pictures.take(positions)
-        if self.move is not None:
-            move = self.move
-            ids = self.pictures.ids[positions]
-            chunks = zip(
-                np.array_split(pixels, self.threads),
-                np.array_split(ids, self.threads),
-                strict=True,
+    def _reader(self, epoch: int, skipped: int) -> _FromArray | _FromStream:
+        pixels = self.pictures.pixels
+        if not isinstance(pixels, StreamedPixels):
+            return _FromArray(self.pictures)
+        return _FromStream(pixels.read(pixels.order(self.seed, epoch), skipped))
+
+    def _make(self, taken: _Taken, epoch: int, movers: ThreadPoolExecutor) -> Batch:
+        positions = taken.positions
+        ids = self.pictures.ids[positions]
+        pixels = self._moved(taken, epoch, movers)
+        targets = self.targets[torch.from_numpy(positions)]
+        if self.mixing is None:
+            return Batch(to_images(pixels), targets, ids, epoch)
+        plan = self.mixing.plan(ids, epoch)
+        partners = _FromArray(self.pictures).take(plan.partners)
+        others = self._moved(partners, epoch, movers)
+        their = self.targets[torch.from_numpy(plan.partners)]
+        mixed = self.mixing.targets(targets, their, torch.from_numpy(plan.share))
+        if not self.mixing.on_device:
+            return Batch(to_images(plan.mix(pixels, others)), mixed, ids, epoch)
+        beside = Batch(to_images(others), their, self.pictures.ids[plan.partners], epoch)
+        return Batch(to_images(pixels), mixed, ids, epoch, beside)
+
+    def _moved(self, taken: _Taken, epoch: int, movers: ThreadPoolExecutor) -> NDArray[np.uint8]:
+        """Return the pictures, taken and augmented in threads, each thread a part of them."""
+        if self.move is None:
+            return taken.part(slice(None))
+        move, ids = self.move, self.pictures.ids[taken.positions]
+        moved = np.empty((len(ids), *self.pictures.pixels.shape[1:]), np.uint8)
+        cuts = np.linspace(0, len(ids), self.threads + 1).astype(int).tolist()
+
+        def work(start: int, stop: int) -> None:
+            part = slice(start, stop)
+            moved[part] = move(taken.part(part), ids[part], epoch)
+
+        list(movers.map(work, cuts[:-1], cuts[1:]))
+        return moved
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Some pictures: their positions in the set, and how to get a part of them."""
+
+    positions: NDArray[np.int64]
+    part: Callable[[slice], NDArray[np.uint8]]
+
+
+class _FromArray:
+    """Takes pictures that are decoded."""
+
+    def __init__(self, pictures: PictureSet) -> None:
+        self.pictures = pictures
+
+    def take(self, positions: NDArray[np.int64]) -> _Taken:
+        return _Taken(positions, lambda part: self.pictures.take(positions[part]))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class _FromStream:
+    """Takes the next pictures of a stream; what cannot be read is left out."""
+
+    def __init__(self, stream: Generator[NDArray[np.uint8] | None]) -> None:
+        self.stream = stream
+
+    def take(self, positions: NDArray[np.int64]) -> _Taken:
+        found = list(itertools.islice(self.stream, len(positions)))
+        kept = np.array([pixels is not None for pixels in found])
+        if not kept.any():
+            raise DataError(
+                f"none of the {len(positions)} pictures of a batch can be read. Look at them with "
+                "`nunbit check`, which also writes a list for `--exclude`."
             )
-            moved = movers.map(lambda chunk: move(chunk[0], chunk[1], epoch), chunks)
-            pixels = np.concatenate(list(moved))
-        return Batch(to_images(pixels), self.targets[torch.from_numpy(positions)])
+        pixels = np.stack([p for p in found if p is not None])
+        return _Taken(positions[kept], lambda part: pixels[part])
+
+    def close(self) -> None:
+        self.stream.close()

@@ -7,32 +7,47 @@ The rules, the same for training, prediction and everything else:
 * transparency is laid on white;
 * CMYK, palette and 1-bit pictures become RGB or grey;
 * a truncated file is refused, never half-read; so is a damaged one wherever its
-  format lets the damage be seen (PNG has checksums, JPEG has none).
+  format lets the damage be seen (PNG has checksums, JPEG has none);
+* a file that claims more than :data:`MAX_PIXELS` is refused before it is decoded;
+* of an animation the first frame is taken.
 
 OpenCV releases the interpreter lock, so threads suffice (see ADR 0004).
 """
 
 from __future__ import annotations
 
+import importlib
+from typing import Literal
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.headers import avif_turns, exif_orientation, is_tiff, png_header, tiff_tag
+from nunbit.data.sizes import is_heic, is_jpeg, picture_size
 from nunbit.errors import PictureError
 
-__all__ = ["BACKGROUND", "MAX_PNG_PIXELS", "decode", "orient"]
+__all__ = ["BACKGROUND", "MAX_PIXELS", "Shrink", "decode", "orient", "shrink_for"]
+
+Shrink = Literal[1, 2, 4, 8]
+"""By how much the decoder of a JPEG can shrink the picture as it goes."""
 
 BACKGROUND = 255
 """Grey value 0..255 under transparent pixels."""
 
-MAX_PNG_PIXELS = 178_956_970
-"""A PNG that claims more is refused before gigabytes are set aside for it, in pixels.
+MAX_PIXELS = 178_956_970
+"""A file that claims more is refused before gigabytes are set aside for it, in pixels.
 
 Source: the size at which Pillow raises ``DecompressionBombError``.
 """
 
-_JPEG = b"\xff\xd8\xff"
+_REDUCED: dict[int, int] = {
+    1: cv2.IMREAD_ANYCOLOR,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_ANYCOLOR,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_ANYCOLOR,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_ANYCOLOR,
+}
+_HEIC_READERS = ("pi_heif", "pillow_heif")
 _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES = 262, 277, 338  # TIFF tags
 _WHITE_IS_ZERO, _UNASSOCIATED = 0, 2  # their values
 
@@ -40,13 +55,16 @@ cv2.setNumThreads(1)  # threads work on whole pictures; OpenCV's own would fight
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # errors are ours to tell
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
+def decode(data: bytes, *, shrink: Shrink = 1) -> NDArray[np.uint8]:
     """Decode a picture file.
 
     Shape:
         returns: uint8 (H, W) for a grey picture, (H, W, 3) RGB for any other.
+    Args:
+        shrink: A JPEG is decoded at 1/shrink of its size, each side rounded up; see
+            :func:`shrink_for`. Other kinds of files pay it no heed.
     Raises:
-        PictureError: Empty, damaged, truncated, or of a kind that is not known.
+        PictureError: Empty, damaged, truncated, too large, or of a kind that is not known.
 
     Example:
         >>> import cv2, numpy
@@ -59,13 +77,13 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     png = png_header(data)
     if png is not None and not png.is_whole:  # libpng would print it, or pass over it
         raise PictureError("damaged or truncated")
-    if png is not None and png.width * png.height > MAX_PNG_PIXELS:
+    size = picture_size(data)
+    if size is not None and size[0] * size[1] > MAX_PIXELS:
         raise PictureError(
-            f"claims to have {png.width}×{png.height} pixels, expected at most "
-            f"{MAX_PNG_PIXELS:,} in all"
+            f"claims to have {size[0]}×{size[1]} pixels, expected at most {MAX_PIXELS:,} in all"
         )
     try:
-        pixels = _read(data)
+        pixels = _read(data, shrink)
     except cv2.error as error:
         raise PictureError(f"cannot be decoded ({error.err})") from error
     if pixels is None or pixels.size == 0:
@@ -75,11 +93,33 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     return _to_grey_or_rgb(_to_8_bit(pixels))
 
 
-def _read(data: bytes) -> NDArray[np.generic] | None:
+def shrink_for(data: bytes, size: int, *, longest: bool = False) -> Shrink:
+    """Return how far a JPEG may be shrunk while it is decoded, and still be large enough.
+
+    Args:
+        size: Pixels that the shorter side must keep.
+        longest: Whether it is the longer side that must keep them.
+
+    Source: libjpeg's scaled decoding takes 8/shrink of the 8 frequencies of a block.
+    """
+    found = picture_size(data) if is_jpeg(data) else None
+    if found is None:
+        return 1
+    side = max(found) if longest else min(found)
+    if side >= 8 * size:
+        return 8
+    if side >= 4 * size:
+        return 4
+    return 2 if side >= 2 * size else 1
+
+
+def _read(data: bytes, shrink: Shrink) -> NDArray[np.generic] | None:
     buffer = np.frombuffer(data, dtype=np.uint8)
-    if data.startswith(_JPEG):
+    if is_jpeg(data):
         # Greyscale stays grey, CMYK becomes BGR, EXIF orientation is applied.
-        return cv2.imdecode(buffer, cv2.IMREAD_ANYCOLOR)
+        return cv2.imdecode(buffer, _REDUCED[shrink])
+    if is_heic(data):
+        return _read_heic(data)
     pixels: NDArray[np.generic] | None
     pixels, kinds, metadata = cv2.imdecodeWithMetadata(buffer, flags=cv2.IMREAD_UNCHANGED)
     if pixels is None or is_tiff(data):  # OpenCV applies the orientation of a TIFF
@@ -89,6 +129,26 @@ def _read(data: bytes) -> NDArray[np.generic] | None:
         pixels = np.rot90(pixels, turns)
         return pixels if mirrored is None else np.flip(pixels, mirrored)
     return orient(pixels, _orientation_of(kinds, metadata))
+
+
+def _read_heic(data: bytes) -> NDArray[np.generic]:
+    """Read a HEIC picture, as phones write them, by libheif; it comes out turned as it should."""
+    for name in _HEIC_READERS:
+        try:
+            reader = importlib.import_module(name)
+        except ImportError:
+            continue
+        try:
+            picture = np.asarray(reader.open_heif(data))  # uint8 (H, W, 3 or 4) RGB
+        except Exception as error:
+            # libheif raises what it likes: ValueError, RuntimeError, EOFError, SyntaxError.
+            raise PictureError(f"damaged HEIC ({error})") from error
+        return picture if picture.ndim == 2 else _to_bgr(picture)
+    raise PictureError("HEIC is read with an extra: pip install 'nunbit[heic]'")
+
+
+def _to_bgr(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+    return np.concatenate([pixels[:, :, 2::-1], pixels[:, :, 3:]], axis=2)
 
 
 def _mend_tiff(data: bytes, pixels: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 __all__ = ["PngHeader", "avif_turns", "exif_orientation", "is_tiff", "png_header", "tiff_tag"]
 
 _ORIENTATION_TAG = 0x0112
+_LONG = 4  # TIFF's type of 32 bits
 _BYTE_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
 
 
@@ -24,7 +25,7 @@ def is_tiff(data: bytes) -> bool:
 
 
 def tiff_tag(data: bytes, tag: int, *, default: int) -> int:
-    """Return the 16-bit number of a tag of the first directory.
+    """Return the number, of 16 or 32 bits, of a tag of the first directory.
 
     Source: TIFF 6.0, section 2: offset of the directory at byte 4, then entries of
     12 bytes: tag, type, count, value.
@@ -36,9 +37,12 @@ def tiff_tag(data: bytes, tag: int, *, default: int) -> int:
         start = struct.unpack_from(order + "I", data, 4)[0]
         entries = struct.unpack_from(order + "H", data, start)[0]
         for k in range(entries):
-            number, _, _, value = struct.unpack_from(order + "HHIH", data, start + 2 + 12 * k)
+            at = start + 2 + 12 * k
+            number, kind = struct.unpack_from(order + "HH", data, at)
             if number == tag:
-                return int(value)
+                return int(
+                    struct.unpack_from(order + ("I" if kind == _LONG else "H"), data, at + 8)[0]
+                )
     except struct.error:
         return default
     return default

@@ -46,8 +46,77 @@ class DataOptions(Options):
             group="Pictures",
         ),
     ] = 0.1
+    split: Annotated[
+        str,
+        Option(
+            "How validation pictures are chosen: random (seeded, by class), position (the first "
+            "of each class by name, as Keras), or the split.csv of a run, or its folder.",
+            group="Pictures",
+        ),
+    ] = "random"
+    fold: Annotated[
+        str | None,
+        Option(
+            "Validate on one of several folds instead of a share: 2/5 is the second of five.",
+            group="Pictures",
+        ),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        Option(
+            "Regular expression that finds the group in a picture's name, such as "
+            "'patient(\\d+)'; pictures of one group are never parted.",
+            group="Pictures",
+        ),
+    ] = None
+    exclude: Annotated[
+        str | None,
+        Option(
+            "File that lists pictures to leave out; `nunbit check --exclude-file` writes it.",
+            group="Pictures",
+        ),
+    ] = None
     skip_class: Annotated[
         tuple[str, ...],
         Option("Class to leave out; may be given several times.", group="Pictures"),
     ] = ()
+    check: Annotated[
+        Literal["fast", "off"],
+        Option(
+            "fast looks for duplicates, leaks and tiny classes before training.", group="Pictures"
+        ),
+    ] = "fast"
+    cache: Annotated[
+        Literal["auto", "off"],
+        Option(
+            "auto keeps decoded pictures from run to run, off decodes them anew.",
+            group="Pictures",
+        ),
+    ] = "auto"
+    memory: Annotated[
+        float | None,
+        Option(
+            "Memory for decoded pictures, more lie in a mapped file; default: a third of what "
+            "is free.",
+            unit="GB",
+            low=0.0,
+            group="Pictures",
+        ),
+    ] = None
+    stream: Annotated[
+        bool,
+        Option(
+            "Read pictures anew each epoch through a shuffle buffer, decode nothing ahead.",
+            group="Pictures",
+        ),
+    ] = False
+    shuffle_buffer: Annotated[
+        int,
+        Option(
+            "Pictures that the shuffle buffer of --stream holds.",
+            unit="pictures",
+            low=1,
+            group="Pictures",
+        ),
+    ] = 5000
     seed: Annotated[int, Option("Start of all randomness.", low=0, group="Training")] = 0

@@ -1,32 +1,50 @@
 """Decode once: every picture of a table as uint8, in one array.
 
 After this step training touches no file. The array lies in memory, or, where it
-would take more than the budget, in a temporary file that is mapped into memory
-and disappears with the process.
+would take more than the budget, in a file that is mapped into memory: an entry of
+the cache, or a temporary file that disappears with the process.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
+import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.data.cache import Fingerprint, PixelCache
 from nunbit.data.decode import decode
 from nunbit.data.preprocessing import Preprocessing
-from nunbit.data.stores import ArrayStore
+from nunbit.data.sources.stores import ArrayStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import PictureError, StorageError
 
-__all__ = ["Survey", "Unreadable", "decode_table", "default_budget_bytes", "processors", "survey"]
+__all__ = [
+    "Survey",
+    "Unreadable",
+    "decode_table",
+    "default_budget_bytes",
+    "let_go",
+    "processors",
+    "survey",
+]
 
 CHUNK = 64
 """Pictures that a thread takes at a time."""
+
+LET_GO_BYTES = 16 << 20
+"""A mapped array is told to leave memory each time this much of it was touched."""
+
+_touched = [0]
 
 
 @dataclass(frozen=True)
@@ -83,12 +101,25 @@ def _native(table: PictureTable, row: int) -> NDArray[np.uint8]:
 
 
 def default_budget_bytes() -> int:
-    """Return a third of the memory that is free now, at least 256 MB."""
+    """Return a third of the memory that is free now, at least 256 MB.
+
+    What a container allows counts as well as what the machine has.
+    """
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         free = 4 << 30
+    limits = [_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current")]
+    if limits[0] is not None and limits[1] is not None:
+        free = min(free, limits[0] - limits[1])
     return max(free // 3, 256 << 20)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
 
 
 def decode_table(
@@ -97,19 +128,21 @@ def decode_table(
     *,
     threads: int,
     budget_bytes: int,
+    cache: PixelCache | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[NDArray[np.uint8], list[tuple[int, Unreadable]]]:
-    """Decode all pictures of a table in threads.
+    """Decode all pictures of a table in threads, or take them from the cache.
 
     Shape:
         returns: uint8 (N, image_size, image_size, channels), and the rows that
             could not be read, whose pixels are undefined.
     Args:
         threads: Pictures decoded at the same time; at least 1.
-        budget_bytes: Above it the array lies in a temporary file.
+        budget_bytes: Above it the array lies in a file that is mapped into memory.
+        cache: Where decoded pictures are kept from run to run, or None.
         on_progress: Called with the number of pictures done so far.
     Raises:
-        StorageError: The temporary file finds no room.
+        StorageError: The array finds no room, neither in memory nor in a file.
     """
     size, channels = preprocessing.image_size, preprocessing.channels
     if isinstance(table.store, ArrayStore) and channels == 1:
@@ -117,29 +150,120 @@ def decode_table(
         if whole.ndim == 3 and whole.shape[1:] == (size, size):
             on_progress(len(table))
             return whole[table.ids][..., None], []
-    pixels = _make_array((len(table), size, size, channels), budget_bytes)
-    failed: list[tuple[int, Unreadable]] = []
+    shape = (len(table), size, size, channels)
+    fingerprint = None if cache is None else Fingerprint.of(table, preprocessing)
+    if cache is None or fingerprint is None or not cache.room_for(math.prod(shape)):
+        pixels = _make_array(shape, budget_bytes)
+        failed = _decode_rows(table, preprocessing, pixels, range(len(table)), threads, on_progress)
+        return pixels, _named(table, failed)
+    found = cache.find(fingerprint)
+    if found is not None:
+        on_progress(len(table))
+        pixels = found.pixels if found.pixels.nbytes > budget_bytes else np.array(found.pixels)
+        return pixels, _named(table, dict(found.failed))
+    draft: Path | None = None
+    if math.prod(shape) > budget_bytes:
+        try:
+            pixels, draft = cache.draft(shape)
+        except OSError:
+            pixels = _make_array(shape, budget_bytes)
+    else:
+        pixels = _make_array(shape, budget_bytes)
+    try:
+        failed, missing = _take_over(cache, fingerprint, pixels)
+        if len(missing) < len(table):
+            on_progress(len(table) - len(missing))
+        failed |= _decode_rows(table, preprocessing, pixels, missing, threads, on_progress)
+        about = {"source": table.source, "pictures": len(table), "image_size": size}
+        with contextlib.suppress(OSError):  # the run goes on without it
+            cache.keep(fingerprint, draft or pixels, failed, about)
+            draft = None
+    finally:
+        if draft is not None:  # interrupted, or not kept: the mapping stays valid
+            draft.unlink(missing_ok=True)
+    return pixels, _named(table, failed)
+
+
+def _take_over(
+    cache: PixelCache, fingerprint: Fingerprint, pixels: NDArray[np.uint8]
+) -> tuple[dict[int, str], Sequence[int]]:
+    """Copy rows from older entries; return those that could not be read, and those to decode."""
+    failed: dict[int, str] = {}
+    wanted = np.arange(len(pixels))
+    for entry in cache.alike(fingerprint):
+        if entry.pixels.shape[1:] != pixels.shape[1:]:
+            continue
+        order = np.argsort(entry.rows, kind="stable")
+        at = np.searchsorted(entry.rows[order], fingerprint.rows[wanted])
+        there = order[np.minimum(at, len(order) - 1)]
+        same = entry.rows[there] == fingerprint.rows[wanted]
+        for start in range(0, len(wanted), CHUNK):
+            part = slice(start, start + CHUNK)
+            mine, theirs = wanted[part][same[part]], there[part][same[part]]
+            pixels[mine] = entry.pixels[theirs]
+            failed |= {
+                int(row): entry.failed[int(old)]
+                for row, old in zip(mine, theirs, strict=True)
+                if int(old) in entry.failed
+            }
+        wanted = wanted[~same]
+    return failed, wanted.tolist()
+
+
+def _decode_rows(
+    table: PictureTable,
+    preprocessing: Preprocessing,
+    pixels: NDArray[np.uint8],
+    rows: Sequence[int],
+    threads: int,
+    on_progress: Callable[[int], None],
+) -> dict[int, str]:
+    """Fill rows of ``pixels``; return those that could not be read, and why."""
+    failed: dict[int, str] = {}
 
     def work(start: int) -> int:
-        rows = range(start, min(start + CHUNK, len(table)))
-        for row in rows:
-            position = int(table.ids[row])
+        part = rows[start : start + CHUNK]
+        for row in part:
             try:
-                pixels[row] = preprocessing.prepare(table.store.read(position))
+                pixels[row] = preprocessing.prepare(table.store.read(int(table.ids[row])))
             except PictureError as error:
-                failed.append((row, Unreadable(table.store.name(position), str(error))))
-        return len(rows)
+                failed[row] = str(error)
+        return len(part)
 
-    done = 0
+    done = len(pixels) - len(rows)
     with ThreadPoolExecutor(threads) as pool:
-        for count in pool.map(work, range(0, len(table), CHUNK)):
+        for count in pool.map(work, range(0, len(rows), CHUNK)):
             done += count
+            let_go(pixels, count)
             on_progress(done)
-    return pixels, sorted(failed, key=lambda item: item[0])
+    return dict(sorted(failed.items()))
+
+
+def _named(table: PictureTable, failed: Mapping[int, str]) -> list[tuple[int, Unreadable]]:
+    names = {row: table.store.name(int(table.ids[row])) for row in failed}
+    return [(row, Unreadable(names[row], failed[row])) for row in sorted(failed)]
+
+
+def let_go(pixels: NDArray[np.uint8], rows: int) -> None:
+    """Tell the system, now and then, that pages of a mapped array may leave memory.
+
+    They stay in the system's own cache as long as there is room, but no longer count
+    as this process's.
+
+    Args:
+        rows: How many were touched since the last call.
+    """
+    mapped = getattr(pixels, "_mmap", None)
+    if mapped is None or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    _touched[0] += rows * pixels[:1].nbytes
+    if _touched[0] > LET_GO_BYTES:
+        _touched[0] = 0
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _make_array(shape: tuple[int, ...], budget_bytes: int) -> NDArray[np.uint8]:
-    size_bytes = int(np.prod(shape))
+    size_bytes = math.prod(shape)
     if size_bytes <= budget_bytes:
         return np.empty(shape, dtype=np.uint8)
     folder = tempfile.gettempdir()

@@ -1,18 +1,52 @@
-"""Cutting validation pictures from the training pictures: seeded and stratified."""
+"""Which pictures are trained on, and which are kept for validation.
+
+Four ways, each a function of the pictures' ids and names and of the seed alone:
+
+* a seeded share, stratified by class (the default);
+* one of k folds;
+* by position, as Keras' ``validation_split`` does;
+* as a file says, such as the ``split.csv`` of an earlier run.
+
+Pictures of one group (a patient, a video) never part. What a source says itself is
+always respected.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
+import re
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nunbit.data.table import PictureTable
+from nunbit.data.options import DataOptions
+from nunbit.data.table import SPLITS, PictureTable
+from nunbit.errors import DataError, OptionError, did_you_mean, name_list
 from nunbit.randomness import make_rng
 
-__all__ = ["split_csv", "split_validation", "stratified_counts"]
+__all__ = [
+    "assign_folds",
+    "check_cut",
+    "cut_validation",
+    "group_by_name",
+    "parse_fold",
+    "read_split",
+    "split_as_read",
+    "split_by_position",
+    "split_csv",
+    "split_fold",
+    "split_validation",
+    "strata_of",
+    "stratified_counts",
+]
+
+SPLIT_FILE = "split.csv"
+"""Name of the file that a run keeps its split in."""
 
 
 def stratified_counts(sizes: NDArray[np.int64], frac: float) -> NDArray[np.int64]:
@@ -40,45 +74,294 @@ def stratified_counts(sizes: NDArray[np.int64], frac: float) -> NDArray[np.int64
     return counts
 
 
-def split_validation(
-    table: PictureTable, *, frac: float, seed: int, strata: NDArray[np.int64] | None
-) -> PictureTable:
-    """Mark a share of the training pictures as validation.
+def strata_of(table: PictureTable) -> NDArray[np.int64]:
+    """Return the stratum of each row: its class, or 0 where labels are no single classes."""
+    if table.kind == "class":
+        return np.asarray(table.labels, dtype=np.int64)
+    return np.zeros(len(table), dtype=np.int64)
+
+
+def _units(table: PictureTable) -> list[NDArray[np.int64]]:
+    """Return the training rows in lists of what must not be parted, in the order of ids."""
+    rows = np.flatnonzero(table.split == "train")
+    rows = rows[np.argsort(table.ids[rows], kind="stable")]
+    if table.group is None:
+        return [rows[k : k + 1] for k in range(len(rows))]
+    _, first, member = np.unique(table.group[rows], return_index=True, return_inverse=True)
+    together = np.split(rows[np.argsort(member, kind="stable")], np.cumsum(np.bincount(member)))
+    return [together[k] for k in np.argsort(first, kind="stable")]
+
+
+def _kinds(units: Sequence[NDArray[np.int64]], strata: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the stratum that most rows of each unit have."""
+    if all(len(unit) == 1 for unit in units):
+        return strata[np.concatenate(units)] if units else strata[:0]
+    return np.array([np.bincount(strata[unit] + 1).argmax() - 1 for unit in units], dtype=np.int64)
+
+
+def split_validation(table: PictureTable, *, frac: float, seed: int) -> PictureTable:
+    """Mark a share of the training pictures as validation, stratified by class.
 
     Which ones depends on the seed and on the pictures' ids alone. Pictures of one
-    group go together, by the stratum that most of them have. A table that has
+    group go together, by the class that most of them have. A table that has
     validation pictures already is returned as it is.
 
     Args:
         frac: Share of the training pictures, 0 <= frac < 1; of groups, where the
             table has groups.
-        strata: (N,) the stratum of each row, or None for a plain random split.
     """
     if frac <= 0 or table.has_split("validation"):
         return table
-    strata = np.zeros(len(table), dtype=np.int64) if strata is None else strata
-    rows = np.flatnonzero(table.split == "train")
-    rows = rows[np.argsort(table.ids[rows], kind="stable")]
-    units = [rows[k : k + 1] for k in range(len(rows))]  # what must not be parted
-    if table.group is not None:
-        names = table.group[rows]
-        units = [rows[names == name] for name in dict.fromkeys(names.tolist())]
-    kind_of = np.array([np.bincount(strata[unit]).argmax() for unit in units])
+    units = _units(table)
+    kind_of = _kinds(units, strata_of(table))
     kinds, sizes = np.unique(kind_of, return_counts=True)
     split = table.split.astype("<U10")
     for kind, count in zip(kinds, stratified_counts(sizes, frac), strict=True):
-        alike = [unit for unit, each in zip(units, kind_of, strict=True) if each == kind]
+        alike = np.flatnonzero(kind_of == kind)
         order = make_rng(seed, "validation split", int(kind)).permutation(len(alike))
-        for k in order[:count]:
-            split[alike[k]] = "validation"
+        for k in alike[order[:count]]:
+            split[units[k]] = "validation"
     return replace(table, split=split)
 
 
+def assign_folds(table: PictureTable, *, folds: int, seed: int) -> NDArray[np.int64]:
+    """Deal the training pictures out to folds of nearly equal size and mix of classes.
+
+    Groups are dealt whole, the largest first, each to the fold that lacks its
+    classes most.
+
+    Shape:
+        returns: (N,) fold 0..folds-1 of each training row, -1 of every other row.
+    Raises:
+        DataError: There are fewer pictures, or groups, than folds.
+
+    Source: for groups, the greedy rule of scikit-learn's ``StratifiedGroupKFold``.
+    """
+    units, strata = _units(table), strata_of(table) + 1
+    if len(units) < folds:
+        what = "training pictures" if table.group is None else "groups of training pictures"
+        raise DataError(
+            f"{len(units)} {what} cannot be dealt out to {folds} folds, expected at least one "
+            "for each. Take fewer folds, or add pictures."
+        )
+    fold_of = np.full(len(table), -1, dtype=np.int64)
+    order = make_rng(seed, "folds", folds).permutation(len(units))
+    if table.group is None:
+        rows = np.concatenate([units[k] for k in order])
+        rows = rows[np.argsort(strata[rows], kind="stable")]  # class by class, like cards
+        fold_of[rows] = np.arange(len(rows)) % folds
+        return fold_of
+    order = order[np.argsort([-len(units[k]) for k in order], kind="stable")]
+    have = np.zeros((folds, int(strata.max()) + 1))
+    goal = np.maximum(np.bincount(strata[table.split == "train"], minlength=have.shape[1]), 1)
+    for place, k in enumerate(order):
+        gain = np.bincount(strata[units[k]], minlength=have.shape[1])
+        # Spread of the classes over the folds, were the unit put into each of them.
+        spread = [np.std((have + gain * (np.arange(folds) == f)[:, None]) / goal, 0).mean()
+                  for f in range(folds)]  # fmt: skip
+        empty = np.flatnonzero(have.sum(axis=1) == 0)
+        must = len(order) - place <= len(empty)  # no fold may stay empty
+        fold = int(empty[0]) if must else int(np.argmin(np.round(spread, 12)))
+        have[fold] += gain
+        fold_of[units[k]] = fold
+    return fold_of
+
+
+def parse_fold(text: str) -> tuple[int, int]:
+    """Return fold and number of folds of ``2/5``, counted from 1.
+
+    Raises:
+        OptionError: It is not of that form.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text.strip())
+    fold, folds = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= fold <= folds or folds < 2 or folds > 1000:
+        raise OptionError(
+            f"`--fold {text}`: expected the number of a fold and how many there are, such as "
+            "`2/5`: 1 <= fold <= folds, and 2 <= folds <= 1000."
+        )
+    return fold, folds
+
+
+def split_fold(table: PictureTable, *, fold: int, folds: int, seed: int) -> PictureTable:
+    """Mark one of ``folds`` folds of the training pictures as validation.
+
+    Args:
+        fold: Counted from 1.
+    Raises:
+        DataError: The source has validation pictures of its own, or too few pictures.
+    """
+    if table.has_split("validation"):
+        raise DataError(
+            f"`{table.source}` has validation pictures of its own, so there are no folds to cut. "
+            "Give its training folder alone as the source, or leave `--fold` away."
+        )
+    split = table.split.astype("<U10")
+    split[assign_folds(table, folds=folds, seed=seed) == fold - 1] = "validation"
+    return replace(table, split=split)
+
+
+def split_by_position(table: PictureTable, *, frac: float) -> PictureTable:
+    """Mark the first ``int(frac * n)`` pictures of each class, by name, as validation.
+
+    Nothing is shuffled: frames of one video, or pictures of one day, stay together
+    as far as their names do.
+
+    Raises:
+        DataError: The table has groups, which positions would part.
+
+    Source: Keras' ``ImageDataGenerator(validation_split=...)``: the files of a
+    directory by name, directories by name, files of a folder before its subfolders.
+    """
+    if frac <= 0 or table.has_split("validation"):
+        return table
+    if table.group is not None:
+        raise DataError(
+            "`--split position` would part pictures of one group. Leave it away: the other ways "
+            "keep groups together."
+        )
+    names = table.names
+    keys = [tuple(os.path.split(name)) for name in names]
+    split = table.split.astype("<U10")
+    strata = strata_of(table)
+    for kind in np.unique(strata[table.split == "train"]):
+        rows = np.flatnonzero((strata == kind) & (table.split == "train"))
+        ordered = sorted(rows.tolist(), key=lambda row: keys[row])
+        split[ordered[: int(frac * len(ordered))]] = "validation"
+    return replace(table, split=split)
+
+
+def read_split(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read which picture is in which split from a CSV ``path,...,split``, or a run folder.
+
+    Raises:
+        DataError: There is no such file, or it says something else.
+    """
+    file = Path(path)
+    file = file / SPLIT_FILE if file.is_dir() else file
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except OSError as error:
+        raise DataError(f"split file `{file}` cannot be read: {error.strerror}.") from error
+    except csv.Error as error:
+        raise DataError(f"split file `{file}` is no CSV: {error}.") from error
+    lacking = [name for name in ("path", "split") if rows and name not in rows[0]]
+    if lacking or not rows:
+        raise DataError(
+            f"split file `{file}` has {'no rows' if not rows else f'no column `{lacking[0]}`'}, "
+            "expected columns `path` and `split`, as the `split.csv` of a run has them."
+        )
+    found = {str(row["path"]): str(row["split"]) for row in rows}
+    strange = sorted({split for split in found.values() if split not in SPLITS})
+    if strange:
+        raise DataError(
+            f"split file `{file}` names the split `{strange[0]}`, expected {', '.join(SPLITS)}."
+        )
+    return found
+
+
+def split_as_read(table: PictureTable, split_of: dict[str, str], *, file: str) -> PictureTable:
+    """Return the pictures that a split file names, in the splits that it names.
+
+    Pictures that the file does not name are left out, and a note says how many.
+
+    Raises:
+        DataError: The file names none of the training pictures.
+    """
+    split = np.array([split_of.get(name, "") for name in table.names], dtype="<U10")
+    known = np.flatnonzero(split != "")
+    part = replace(table.select(known), split=split[known])
+    notes = list(table.notes)
+    if not part.has_split("train"):
+        raise DataError(
+            f"`{file}` names none of the training pictures of `{table.source}` (it names "
+            f"{name_list(split_of, limit=3)}). Take the split of a run on the same source."
+        )
+    if len(part) < len(table):
+        names = name_list([n for n, s in zip(table.names, split, strict=True) if not s], limit=3)
+        notes.append(f"left out: {len(table) - len(part):,} pictures not in `{file}` ({names})")
+    gone = len(split_of) - len(part)
+    if gone > 0:
+        notes.append(f"{gone:,} pictures that `{file}` names are not there")
+    return replace(part, notes=tuple(notes))
+
+
+def group_by_name(table: PictureTable, pattern: str) -> PictureTable:
+    r"""Group pictures by what a regular expression finds in their names.
+
+    Args:
+        pattern: What its first group matches, or the whole of it where it has no
+            group, is the name of the group: ``patient(\d+)``.
+    Raises:
+        OptionError: It is no regular expression, or some names do not match.
+
+    Example:
+        >>> re.search(r"patient(\d+)", "cat/patient07-3.jpg")[1]
+        '07'
+    """
+    try:
+        find = re.compile(pattern)
+    except re.error as error:
+        raise OptionError(f"`--group-by {pattern}` is no regular expression: {error}.") from error
+    found = [find.search(name) for name in table.names]
+    without = [n for n, match in zip(table.names, found, strict=True) if match is None]
+    if without:
+        raise OptionError(
+            f"`--group-by {pattern}` finds nothing in {len(without):,} of {len(table):,} names: "
+            f"{name_list(without, limit=3)}. Expected a pattern that every name matches, such as "
+            r"`patient(\d+)`."
+        )
+    groups = [match[1 if find.groups else 0] or "" for match in found if match is not None]
+    return replace(table, group=np.array(groups, dtype=np.str_))
+
+
+def check_cut(options: DataOptions) -> None:
+    """Say what is wrong with the options of splitting before any picture is read.
+
+    Raises:
+        DataError: The split file cannot be read.
+        OptionError: A fold is of another form, or two options contradict each other.
+    """
+    if options.fold is not None:
+        parse_fold(options.fold)
+        if options.split != "random":
+            raise OptionError(
+                f"`--fold {options.fold}` and `--split {options.split}` contradict each other: "
+                "pass one of them."
+            )
+    if options.split not in ("random", "position"):
+        near = did_you_mean(options.split, ("random", "position"))
+        if near and not os.path.exists(options.split):
+            raise OptionError(
+                f"`--split {options.split}`: no such way and no such file.{near} Expected random, "
+                "position, or the split.csv of a run."
+            )
+        read_split(options.split)
+
+
+def cut_validation(table: PictureTable, options: DataOptions) -> PictureTable:
+    """Choose the validation pictures as the options ask for.
+
+    Raises:
+        DataError: The source does not allow it.
+    """
+    if options.fold is not None:
+        fold, folds = parse_fold(options.fold)
+        return split_fold(table, fold=fold, folds=folds, seed=options.seed)
+    if options.split == "random":
+        return split_validation(table, frac=options.validation, seed=options.seed)
+    if options.split == "position":
+        return split_by_position(table, frac=options.validation)
+    return split_as_read(table, read_split(options.split), file=options.split)
+
+
 def split_csv(table: PictureTable) -> str:
-    """Return the table as CSV text ``path,label,split``, for the run folder."""
+    """Return the table as CSV text ``path,label,split[,group]``, for the run folder."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "split"])
-    for name, label, split in zip(table.names, table.labels.tolist(), table.split, strict=True):
-        writer.writerow([name, table.classes[label] if label >= 0 else "", split])
+    writer.writerow(["path", "label", "split", *([] if table.group is None else ["group"])])
+    for row, name in enumerate(table.names):
+        group = [] if table.group is None else [table.group[row]]
+        writer.writerow([name, table.label_text(row), table.split[row], *group])
     return text.getvalue()

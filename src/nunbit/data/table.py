@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SPLITS", "PictureStore", "PictureTable"]
+__all__ = ["SPLITS", "PictureStore", "PictureTable", "TargetKind"]
 
 SPLITS = ("train", "validation", "test")
+
+TargetKind = Literal["class", "multi-label", "regression"]
+"""What the labels of a table are: one class each, any number of classes, or numbers."""
 
 
 class PictureStore(Protocol):
@@ -51,15 +54,17 @@ class PictureTable:
         ids: int64 (N,). Position of each row in ``store``. It also identifies the
             picture wherever randomness or scores are derived from it, so it never
             changes when rows are selected.
-        labels: (N,) or (N, T). What the task makes of it; for classification
-            int64 positions in ``classes``.
-        classes: Class names in the order of the network's outputs.
+        labels: By ``kind``: int64 (N,) positions in ``classes``, -1 where a picture
+            has none; uint8 (N, K) of 0 and 1, a column per class; float64 (N, T).
+        classes: Class names in the order of the network's outputs; names of the T
+            numbers where the targets are numbers.
         split: (N,) of ``"train"``, ``"validation"``, ``"test"``.
         group: (N,) of texts, or None. Pictures of one group never part.
         source: Name of the source, for people and for the run's folder name.
         image_size: Side in pixels to train at, where the source has a natural one.
         titles: Class names in other languages: ``{"ko": (...)}``.
         notes: What was noticed while scanning, in sentences for people.
+        kind: What the labels are.
     """
 
     store: PictureStore
@@ -72,6 +77,7 @@ class PictureTable:
     image_size: int | None = None
     titles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    kind: TargetKind = "class"
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -81,6 +87,15 @@ class PictureTable:
     def names(self) -> list[str]:
         """The name of each picture, in row order."""
         return [self.store.name(int(i)) for i in self.ids]
+
+    def label_text(self, row: int) -> str:
+        """Return the label of a row as a CSV has it: ``cat``, ``cat|dog``, ``0.5``."""
+        label = self.labels[row]
+        if self.kind == "class":
+            return self.classes[int(label)] if label >= 0 else ""
+        if self.kind == "multi-label":
+            return "|".join(name for name, on in zip(self.classes, label, strict=True) if on)
+        return "|".join(f"{value:.17g}" for value in label)
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> PictureTable:
         """Return the table with only ``rows``: a mask, or positions in order."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
-from nunbit.data.pictures import PictureSet, load_for_evaluation
+from nunbit.data.labelled import load_for_evaluation
+from nunbit.data.pictures import PictureSet
 from nunbit.errors import DataError, ShapeError
-from nunbit.model import EVALUATION_BATCH, Model
+from nunbit.model import Model
 from nunbit.tasks import Evaluation
 
 __all__ = ["evaluate"]
@@ -45,4 +46,4 @@ def evaluate(model: Model, pictures: PictureSet | str | os.PathLike[str] | None)
             f"{made.channels} channels, got {height}×{width} with {channels}. Pass the source "
             "itself, or `nunbit.load` it at that size."
         )
-    return model.task.evaluate(model.outputs(whole.chunks(EVALUATION_BATCH)), whole.labels)
+    return model.task.evaluate(model.outputs(whole.chunks(model.evaluation_batch)), whole.labels)

@@ -54,7 +54,7 @@ class Result:
             "stop_reason": self.history.stop_reason,
             "model": str(self.run.model_file),
             "report": str(self.run.report_file),
-            "unreadable": [[each.name, each.reason] for each in self.pictures.unreadable],
+            "unreadable": [[each.name, each.reason] for each in self.pictures.left_out],
         }
 
 
@@ -109,7 +109,7 @@ def write_run_report(
         source=pictures.source,
         network=model.network_name,
         facts=describe_facts(model, pictures, history),
-        notes=pictures.notes,
+        notes=pictures.remarks,
         history=[{k: v for k, v in e.items() if k != "images_per_second"} for e in history.epochs],
         evaluations=evaluations,
         misread=misread,

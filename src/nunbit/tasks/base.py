@@ -139,6 +139,13 @@ class Task(Protocol):
         """Turn the table's labels into what :meth:`loss` takes."""
         ...
 
+    def mix(self, targets: Tensor, others: Tensor, share: Tensor) -> Tensor:
+        """Return targets of mixed pictures: ``share`` (B,) of their own, the rest of others'.
+
+        :meth:`loss` and :meth:`count` take what this returns.
+        """
+        ...
+
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean loss of a batch, float32 scalar."""
         ...

@@ -94,12 +94,27 @@ class Classification:
         """Return int64 (N,) class positions."""
         return torch.from_numpy(np.ascontiguousarray(labels, dtype=np.int64))
 
+    def mix(self, targets: Tensor, others: Tensor, share: Tensor) -> Tensor:
+        """Return the probability of each class that a mixed picture should get.
+
+        Shape:
+            targets, others: int64 (B,) class positions.
+            share: float (B,) what stays of ``targets``, 0..1.
+            returns: float32 (B, K) that sums to 1, or (B,) of the second class for the
+                sigmoid head.
+        """
+        share = share.to(torch.float32)
+        if self.head == "sigmoid":
+            return share * targets + (1 - share) * others
+        kept = F.one_hot(targets, len(self.classes)) * share[:, None]
+        return kept + F.one_hot(others, len(self.classes)) * (1 - share[:, None])
+
     def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
         """Return the mean cross-entropy in nats.
 
         Shape:
             outputs: (B, K) logits, or (B, 1) for the sigmoid head.
-            targets: (B,) int64.
+            targets: (B,) int64, or what :meth:`mix` returns.
         Args:
             smoothing: Share of probability spread evenly over the classes, 0..1.
         Source: label smoothing as in Szegedy et al. 2015, arXiv:1512.00567, section 7.
@@ -111,8 +126,11 @@ class Classification:
         return F.binary_cross_entropy_with_logits(outputs[:, 0], wanted)
 
     def count(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Count the right answers; of a mixed target, the class with the larger share is right."""
         two = self.head == "sigmoid"
         predicted = (outputs[:, 0] > 0).long() if two else outputs.argmax(dim=1)
+        if targets.is_floating_point():
+            targets = (targets > 0.5).long() if two else targets.argmax(dim=1)
         return {"accuracy": (predicted == targets).sum()}
 
     def probabilities(self, outputs: Tensor) -> Tensor:

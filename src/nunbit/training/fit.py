@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 from nunbit.augment import Augment, choose_augment
-from nunbit.data.batches import Batches, Mover
+from nunbit.data.batches import Batches
 from nunbit.data.pictures import Pictures
 from nunbit.data.splits import split_csv
 from nunbit.errors import CheckpointError, OptionError, name_list
-from nunbit.model import Model
+from nunbit.model import Model, check_trainable
 from nunbit.networks import find_network
 from nunbit.runs import RunFolder, versions
+from nunbit.training.augmenting import make_augmenting, take_over_normalising
 from nunbit.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from nunbit.training.checkpoint import load_checkpoint, table_digest
 from nunbit.training.device import make_plan
@@ -138,6 +139,7 @@ def fit(
         augment_name, mover = "Augment", augment
     else:
         augment_name, mover = choose_augment(chosen.augment, channels=model.preprocessing.channels)
+    take_over_normalising(mover, model, pictures)
     job = _make_job(model, pictures, chosen, mover, callbacks)
     job.watchers = [ProgressPrinter(header=_header(job, augment_name))] if progress else []
     state = Progress(peak_lr=chosen.lr or 0.0, lr=chosen.lr or 0.0)
@@ -182,6 +184,7 @@ def _check_arguments(callbacks: Sequence[Callback], out: object, resume: object)
 
 def _match(model: Model, pictures: Pictures) -> None:
     """Check that the pictures are what the network takes; hand over the preprocessing."""
+    check_trainable(pictures)
     has, gets = model.preprocessing, pictures.preprocessing
     if (has.image_size, has.channels) != (gets.image_size, gets.channels):
         raise OptionError(
@@ -216,18 +219,20 @@ def _make_job(
     model.network.to(plan.device)
     if plan.channels_last:
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    move: Mover | None = None
-    if not augment.is_identity:
-
-        def move(pixels: Any, ids: Any, epoch: int) -> Any:
-            return augment.apply(pixels, ids=ids, seed=options.seed, epoch=epoch)
-
+    augmenting = make_augmenting(
+        augment,
+        task=model.task,
+        seed=options.seed,
+        shape=(len(pictures.train), *pictures.train.pixels.shape[1:3]),
+        on_device=plan.device.type != "cpu",
+    )
     batches = Batches(
         pictures.train,
         model.task.targets(pictures.train.labels),
         batch_size=options.batch_size or 1,
         seed=options.seed,
-        move=move,
+        move=augmenting.move,
+        mixing=augmenting.mixing,
         threads=plan.loader_threads,
     )
     return Job(
@@ -249,6 +254,7 @@ def _make_job(
             "augment": augment.to_dict(),
         },
         trained_on={"source": pictures.source, "images": len(pictures.train)},
+        device_augment=augmenting.on_device,
     )
 
 
@@ -277,7 +283,7 @@ def _describe(job: Job, pictures: Pictures, augment: Mapping[str, Any]) -> dict[
         "training": job.options.to_dict(),
         "augment": augment,
         "preprocessing": model.preprocessing.to_dict(),
-        "notes": pictures.notes,
+        "notes": pictures.remarks,
         "unreadable": [[each.name, each.reason] for each in pictures.unreadable],
         "device": str(job.plan.device),
         "plan": job.plan.describe(),

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from nunbit.data.batches import Batches
+from nunbit.data.batches import Batch, Batches
 from nunbit.data.pictures import PictureSet
 from nunbit.model import Model
 from nunbit.runs import RunFolder
@@ -39,6 +40,8 @@ class Job:
     """What a checkpoint must agree with to be continued here, as plain data."""
     trained_on: Mapping[str, Any]
     """What the model file says of the pictures."""
+    device_augment: Callable[[Batch, Tensor], Tensor] | None = None
+    """Augments a batch whose images have arrived on the device; None where threads do it."""
     watchers: Sequence[Callback] = ()
     """Called as callbacks are, but no part of the state: the progress bar."""
 

@@ -27,7 +27,6 @@ from torch import Tensor
 from nunbit.data.batches import Batch
 from nunbit.data.pictures import PictureSet
 from nunbit.errors import OptionError, TrainingError
-from nunbit.model import EVALUATION_BATCH
 from nunbit.randomness import derive_seed
 from nunbit.training.callbacks.base import Action, Callback, LoadWeights, Moment, SetLR, Stop
 from nunbit.training.checkpoint import load_network, save_checkpoint
@@ -116,6 +115,8 @@ def _train_step(job: Job, batch: Batch, progress: Progress) -> dict[str, float]:
     job.optimizer.zero_grad(set_to_none=True)
     for part in batch.parts(options.accumulate):
         images = part.images.to(device, non_blocking=True)  # uint8 (b, C, H, W)
+        if job.device_augment is not None:
+            images = job.device_augment(part, images)
         targets = part.targets.to(device, non_blocking=True)
         with job.plan.autocast():
             outputs = model.network(model.normalise(images))  # (b, K)
@@ -161,7 +162,7 @@ def _validate(job: Job, pictures: PictureSet) -> dict[str, float]:
     """Score the validation pictures, each once, in float32, never augmented."""
     task = job.model.task
     outputs = torch.from_numpy(
-        job.model.outputs(pictures.chunks(EVALUATION_BATCH))
+        job.model.outputs(pictures.chunks(job.model.evaluation_batch))
     )  # ranks: gathered by picture id
     targets = task.targets(pictures.labels)
     scores = {"loss": float(task.loss(outputs, targets))}

@@ -58,7 +58,7 @@ class TrainOptions(Options):
         str,
         Option(
             "How training pictures are moved about: auto, none, light, photo, course, "
-            "any-way-up, or a TOML file.",
+            "any-way-up, trivial, or a TOML file.",
             group="Training",
         ),
     ] = "auto"

@@ -1,7 +1,8 @@
 """The named sets: what ``nunbit train mnist`` means by ``mnist``.
 
 ``digits`` and ``shapes`` are always there. The others are looked for in
-``$NUNBIT_DATA/<name>``, where systems install them, and in the cache.
+``$NUNBIT_DATA/<name>``, where systems install them, and in the cache; what is
+nowhere is downloaded into the cache.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nunbit.data.named.base import NamedSet, find_set
+from nunbit.data.named.base import NamedSet, download_set, find_place, find_set
 from nunbit.data.named.cifar import CIFAR10
 from nunbit.data.named.digits import DIGITS
 from nunbit.data.named.idx import FASHION_MNIST, MNIST
@@ -20,7 +21,7 @@ from nunbit.data.named.shapes import SHAPES
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, did_you_mean, name_list
 
-__all__ = ["NAMED_SETS", "NamedSet", "find_set", "open_named"]
+__all__ = ["NAMED_SETS", "NamedSet", "download_set", "find_place", "find_set", "open_named"]
 
 NAMED_SETS: dict[str, NamedSet] = {
     each.name: each for each in (DIGITS, SHAPES, MNIST, FASHION_MNIST, CIFAR10, CATS_DOGS)
@@ -31,8 +32,8 @@ def open_named(name: str, *, skip_classes: Sequence[str] = ()) -> PictureTable:
     """Open a named set.
 
     Raises:
-        DataError: It is not on this machine (the message says where to put it),
-            its files are damaged, or a class to skip is unknown.
+        DataError: It is not on this machine and could not be downloaded (the message
+            says why, and where to put it), its files are damaged, or a class to skip is unknown.
     """
     known = NAMED_SETS[name]
     table = replace(known.open(find_set(known)), source=name, image_size=known.image_size)

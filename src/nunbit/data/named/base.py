@@ -1,4 +1,4 @@
-"""What a named set is, and where its files are looked for."""
+"""What a named set is, where its files are looked for, and how they get there."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nunbit.data.named.download import (
+    NotDownloadedError,
+    Progress,
+    download,
+    is_unfinished,
+    set_folder,
+)
+from nunbit.data.named.meter import Meter
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError
 
-__all__ = ["NamedSet", "find_set", "places"]
+__all__ = ["NamedSet", "download_set", "find_place", "find_set", "places"]
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")
 """Where Debian installs data sets (package ``dataset-fashion-mnist``)."""
@@ -60,24 +68,59 @@ def places(name: str) -> list[Path]:
     found = []
     if root := os.environ.get("NUNBIT_DATA"):
         found += [Path(root).expanduser() / name, Path(root).expanduser() / f"{name}.zip"]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [*found, SYSTEM_FOLDER / name, cache / "nunbit" / "datasets" / name]
+    return [*found, SYSTEM_FOLDER / name, set_folder(name)]
 
 
-def find_set(known: NamedSet) -> Path | None:
-    """Return the first place that has the set; None for an embedded one.
+def find_place(known: NamedSet) -> Path | None:
+    """Return the first place that has the set; None where none has, or none is needed.
 
-    Raises:
-        DataError: No place has it; the message names them all.
+    The network is not asked. A folder in the cache that holds a download which is
+    not done yet does not count.
     """
     if known.is_embedded:
         return None
     for place in places(known.name):
-        if place.exists():
+        unfinished = place == set_folder(known.name) and is_unfinished(known.name, place)
+        if place.exists() and not unfinished:
             return place
-    looked = ", ".join(f"`{place}`" for place in places(known.name))
-    raise DataError(
-        f"the set `{known.name}` is not on this machine; looked in {looked}. "
-        f"Put {known.files} into one of these folders, or set NUNBIT_DATA to the folder that "
-        f"holds `{known.name}`. Sets that need no files: `digits`, `shapes`."
-    )
+    return None
+
+
+def find_set(known: NamedSet) -> Path | None:
+    """Return the first place that has the set, downloading it where none has.
+
+    Returns:
+        The place; None for an embedded set.
+    Raises:
+        DataError: No place has it, and it could not be downloaded; the message names
+            every place, and every URL with the reason.
+        StorageError: The cache cannot take it.
+    """
+    if known.is_embedded:
+        return None
+    return find_place(known) or download_set(known)
+
+
+def download_set(known: NamedSet, *, progress: Progress | None = None) -> Path:
+    """Download a set into the cache; files that are there already are checked.
+
+    Args:
+        progress: Default: a bar or lines on standard error.
+    Raises:
+        DataError: It ships with Nunbit, or as :func:`find_set`.
+        StorageError: The cache cannot take it.
+    """
+    if known.is_embedded:
+        raise DataError(f"the set `{known.name}` ships with Nunbit; nothing has to be downloaded.")
+    try:
+        if progress is not None:
+            return download(known.name, progress=progress)
+        with Meter() as meter:
+            return download(known.name, progress=meter)
+    except NotDownloadedError as error:
+        looked = ", ".join(f"`{place}`" for place in places(known.name))
+        raise DataError(
+            f"the set `{known.name}` is not on this machine; looked in {looked}. {error} "
+            f"Put {known.files} into one of these folders, or set NUNBIT_DATA to the folder that "
+            f"holds `{known.name}`. Sets that need no files: `digits`, `shapes`."
+        ) from error

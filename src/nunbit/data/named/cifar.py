@@ -13,7 +13,7 @@ import numpy as np
 
 from nunbit.data.named.base import NamedSet
 from nunbit.data.named.photographs import open_pictures
-from nunbit.data.stores import ArrayStore
+from nunbit.data.sources.stores import ArrayStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nunbit.data.named.base import NamedSet
-from nunbit.data.stores import ArrayStore
+from nunbit.data.sources.stores import ArrayStore
 from nunbit.data.table import PictureTable
 
 __all__ = ["DIGITS"]

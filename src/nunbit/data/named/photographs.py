@@ -1,44 +1,44 @@
-"""Named sets that are folders or zips of picture files; ``cats-dogs`` is one."""
+"""Named sets that are folders or archives of picture files; ``cats-dogs`` is one."""
 
 from __future__ import annotations
 
 import functools
-import zipfile
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from nunbit.data.named.base import NamedSet
-from nunbit.data.stores import ZIP_ERRORS, FileStore, ZipStore
+from nunbit.data.sources.archives import open_archive
+from nunbit.data.sources.stores import FileStore
+from nunbit.data.sources.tree import list_folder, make_table, read_tree
 from nunbit.data.table import PictureTable
-from nunbit.data.tree import SPLIT_FOLDERS, is_hidden, make_table, read_tree, walk_files
 from nunbit.errors import DataError
 
 __all__ = ["CATS_DOGS", "open_pictures"]
 
 
 def open_pictures(place: Path | None, *, name: str, classes: tuple[str, ...]) -> PictureTable:
-    """Open a folder or a zip of class folders as the set ``name``.
+    """Open a folder or an archive of class folders as the set ``name``.
 
     Raises:
-        DataError: The place holds other classes than the set has, or the zip is
-            damaged.
+        DataError: The place holds other classes than the set has, or the
+            archive is damaged.
     """
     if place is None:
         raise DataError(f"the set `{name}` needs files.")
     if place.is_dir():
-        tree = read_tree(walk_files(place))
+        tree = read_tree(*list_folder(place))
         table = make_table(
             tree, store=FileStore(place, tree.names), source=name, where=f"`{place}`"
         )
     else:
-        members = _members(place)
-        tree = read_tree(sorted(members))
-        paths = [members[each] for each in tree.names]
+        archive = open_archive(place, where=f"`{place}`")
+        tree = read_tree(archive.names, archive.folders)
         table = make_table(
-            tree, store=ZipStore(place, paths, tree.names), source=name, where=f"`{place}`"
+            tree, store=archive.make_store(tree.names), source=name, where=f"`{place}`"
         )
+        table = replace(table, notes=(*table.notes, *archive.notes))
     if set(table.classes) != set(classes):
         raise DataError(
             f"`{place}` has the classes {', '.join(table.classes)}; the set `{name}` has "
@@ -47,22 +47,6 @@ def open_pictures(place: Path | None, *, name: str, classes: tuple[str, ...]) ->
         )
     order = np.array([classes.index(each) for each in table.classes])
     return replace(table, labels=order[table.labels], classes=classes)
-
-
-def _members(path: Path) -> dict[str, str]:
-    """Return the files of a zip: name below a common top folder → member."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except ZIP_ERRORS as error:
-        raise DataError(f"`{path}` cannot be read as a zip: {error}. Fetch it again.") from error
-    visible = [n for n in names if not any(map(is_hidden, PurePosixPath(n).parts))]
-    tops = {PurePosixPath(n).parts[0] for n in visible}
-    alone = next(iter(tops)) if len(tops) == 1 else ""
-    strip = alone.lower() not in ("", *SPLIT_FOLDERS) and all(
-        len(PurePosixPath(n).parts) > 2 for n in visible
-    )
-    return {n.removeprefix(f"{alone}/") if strip else n: n for n in visible}
 
 
 CATS_DOGS = NamedSet(

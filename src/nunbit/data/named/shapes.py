@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.named.base import NamedSet
-from nunbit.data.stores import ArrayStore
+from nunbit.data.sources.stores import ArrayStore
 from nunbit.data.table import PictureTable
 from nunbit.randomness import make_rng
 

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from nunbit.data.tree import PICTURE_SUFFIXES, SPLIT_FOLDERS, is_hidden, read_tree, walk_files
+from nunbit.data.sources.tree import (
+    PICTURE_SUFFIXES,
+    SPLIT_FOLDERS,
+    is_hidden,
+    read_tree,
+    walk_files,
+)
 
 
 def rows(*names: str) -> set[tuple[str, str, str]]:
@@ -32,6 +38,13 @@ def test_splits_under_all_their_names(folder: str) -> None:
         ("Test/dog/3.jpg", "dog", "test"),
     }
     assert set(SPLIT_FOLDERS.values()) == {"train", "validation", "test"}
+
+
+def test_training_and_testing_are_splits_too() -> None:
+    assert rows("Training/cat/1.jpg", "Testing/cat/2.jpg") == {
+        ("Training/cat/1.jpg", "cat", "train"),
+        ("Testing/cat/2.jpg", "cat", "test"),
+    }
 
 
 def test_a_folder_of_trains_is_a_class() -> None:

@@ -313,7 +313,7 @@ def test_a_missing_set_says_where_it_was_looked_for(no_data: Path, name: str) ->
         no_data / name,
         no_data / f"{name}.zip",
         no_data.parent / "no-system" / name,
-        no_data.parent / "no-cache" / "nunbit" / "datasets" / name,
+        no_data.parent / "no-cache" / "datasets" / name,
     ):
         assert f"`{place}`" in message
     assert NAMED_SETS[name].files in message

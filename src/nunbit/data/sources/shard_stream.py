@@ -1,0 +1,197 @@
+"""Shards read as a stream, for sets that are not decoded into one array.
+
+The order of an epoch is worked out on numbers alone before anything is read: the
+shards in a random order, each from its start to its end, through a buffer out of
+which pictures are drawn at random. So it is a function of (seed, epoch), any step
+of it can be reached at once, and memory holds no more than the buffer.
+
+Source: the shuffle buffer of ``tf.data.Dataset.shuffle`` and WebDataset.
+Departs: both draw while they read, so a run that is resumed sees another order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nunbit.data.sources.shard_files import FileTape, is_url, local_size, open_shard, reason
+from nunbit.data.sources.shard_names import split_by_rank
+from nunbit.data.sources.shards import ShardStore
+from nunbit.data.table import PictureTable
+from nunbit.errors import DataError, OptionError
+from nunbit.randomness import make_rng
+
+__all__ = ["BUFFER_PICTURES", "EpochOrder", "ShardStream"]
+
+BUFFER_PICTURES = 2_000
+"""Encoded pictures in the buffer: 200 MB where a file has 100 kB."""
+_Item = tuple[int, bytes]
+"""Place in the order of arrival, and the encoded picture."""
+ATTEMPTS = 3
+"""How often a shard is opened again where its file system fails."""
+
+
+@dataclass(frozen=True)
+class EpochOrder:
+    """The pictures of one epoch, in two orders.
+
+    Args:
+        rows: int64 (N,) rows of the table in the order in which they are given.
+        arrivals: int64 (N,) the same rows in the order in which they are read.
+    """
+
+    rows: NDArray[np.int64]
+    arrivals: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.rows)
+
+
+class ShardStream:
+    """The training pictures of a table of shards, an epoch at a time.
+
+    Args:
+        table: From :func:`nunbit.data.sources.shards.open_shards`; any rows of it.
+        buffer_size: Encoded pictures held at most, at least 1; the larger, the better
+            mixed, up to all (then the order is a plain shuffle of everything).
+        rank: Which of ``world`` processes this is. Each has its own shards.
+        world: How many processes there are.
+    Raises:
+        OptionError: ``buffer_size`` is below 1.
+        DataError: The table is not one of shards, or there are fewer shards with
+            training pictures than processes.
+    """
+
+    def __init__(
+        self,
+        table: PictureTable,
+        *,
+        buffer_size: int = BUFFER_PICTURES,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if buffer_size < 1:
+            raise OptionError(f"`buffer_size` is {buffer_size}, expected >= 1 (pictures).")
+        if not isinstance(table.store, ShardStore):
+            raise DataError(
+                f"`{table.source}` is not read from shards. Expected what `open_shards` returns."
+            )
+        self.store = table.store
+        self.buffer_size = buffer_size
+        self.rank, self.world = rank, world
+        self._ids = table.ids
+        rows = np.flatnonzero(table.split == "train")
+        numbers = self.store.shard_of[table.ids[rows]]
+        rows = rows[np.lexsort((self.store.offsets[table.ids[rows]], numbers))]
+        numbers = self.store.shard_of[table.ids[rows]]
+        cuts = np.flatnonzero(np.diff(numbers)) + 1
+        groups = np.split(rows, cuts) if len(rows) else []
+        self._groups: list[NDArray[np.int64]] = split_by_rank(groups, rank, world)
+
+    def __len__(self) -> int:
+        """Return the number of pictures of an epoch of this process."""
+        return sum(map(len, self._groups))
+
+    def order(self, seed: int, epoch: int) -> EpochOrder:
+        """Return the order of an epoch; nothing is read."""
+        rng = make_rng(seed, "shards", epoch, self.rank, self.world)
+        sequence = rng.permutation(len(self._groups))
+        arrivals = np.concatenate([self._groups[k] for k in sequence])
+        size = min(self.buffer_size, len(arrivals))
+        buffer = arrivals[:size].tolist()
+        drawn: list[int] = []
+        draws = rng.integers(0, size, len(arrivals) - size).tolist()
+        for row, k in zip(arrivals[size:].tolist(), draws, strict=True):
+            drawn.append(buffer[k])
+            buffer[k] = row
+        rest = np.array(buffer, dtype=np.int64)
+        rng.shuffle(rest)
+        return EpochOrder(np.concatenate([np.array(drawn, dtype=np.int64), rest]), arrivals)
+
+    def read(self, order: EpochOrder, start: int = 0) -> Iterator[bytes]:
+        """Yield the encoded pictures of an order, from its ``start``-th on.
+
+        Each shard is read forwards; what came before ``start`` is passed over. At most
+        ``buffer_size`` pictures are held, and one is read ahead where shards are far away.
+
+        Args:
+            order: From :meth:`order` of this stream.
+
+        Raises:
+            DataError: A shard has vanished, changed or cannot be read.
+        """
+        count = len(order)
+        arrival_of_row = np.empty(int(order.arrivals.max(initial=-1)) + 1, dtype=np.int64)
+        arrival_of_row[order.arrivals] = np.arange(count)
+        arrival_of = arrival_of_row[order.rows]
+        is_wanted = np.ones(count, dtype=bool)
+        is_wanted[arrival_of[:start]] = False
+        arriving = self._arrive(order.arrivals, is_wanted)
+        if any(is_url(shard.where) for shard in self.store.shards):
+            arriving = _one_ahead(arriving)  # files on disk are read ahead by the system
+        held: dict[int, bytes] = {}
+        with contextlib.closing(arriving):
+            for wanted in arrival_of[start:].tolist():
+                while wanted not in held:
+                    place, data = next(arriving)
+                    held[place] = data
+                yield held.pop(wanted)
+
+    def _arrive(
+        self, arrivals: NDArray[np.int64], is_wanted: NDArray[np.bool_]
+    ) -> Generator[_Item]:
+        """Yield the wanted pictures with their places in ``arrivals``, shard by shard."""
+        ids = self._ids[arrivals]
+        numbers = self.store.shard_of[ids]
+        places = np.flatnonzero(is_wanted)
+        for part in np.split(places, np.flatnonzero(np.diff(numbers[places])) + 1):
+            if len(part):
+                yield from self._of_shard(int(numbers[part[0]]), part, ids[part])
+
+    def _of_shard(
+        self, number: int, places: NDArray[np.int64], ids: NDArray[np.int64]
+    ) -> Iterator[_Item]:
+        shard = self.store.shards[number]
+        done = failures = 0
+        while done < len(ids):
+            try:
+                self.store.check_unchanged(number)
+                with open_shard(shard.where) as file:
+                    tape = FileTape(file, size_bytes=local_size(shard.where))
+                    while done < len(ids):
+                        data = _next_part(tape, *self._part(int(ids[done])))
+                        done, failures = done + 1, 0
+                        yield int(places[done - 1]), data
+            except Exception as error:  # each file system has errors of its own
+                failures += 1
+                if failures >= ATTEMPTS or isinstance(error, ValueError):
+                    raise DataError(
+                        f"shard `{shard.name}` cannot be read on: {reason(error)}. Nothing of the "
+                        "run is lost: mend the shard and go on with it."
+                    ) from error
+
+    def _part(self, position: int) -> tuple[int, int]:
+        return int(self.store.offsets[position]), int(self.store.sizes[position])
+
+
+def _next_part(tape: FileTape, offset: int, size_bytes: int) -> bytes:
+    tape.skip(offset - tape.offset)
+    data = tape.read(size_bytes)
+    if len(data) < size_bytes:
+        raise EOFError("it has become shorter")
+    return data
+
+
+def _one_ahead(items: Generator[_Item]) -> Generator[_Item]:
+    """Yield what ``items`` yields, while a thread gets the next one."""
+    with contextlib.closing(items), ThreadPoolExecutor(1) as reader:  # the thread ends first
+        ahead = reader.submit(next, items, None)
+        while (found := ahead.result()) is not None:
+            ahead = reader.submit(next, items, None)
+            yield found
