@@ -8,10 +8,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-all lint types format docs bench adr clean
+.PHONY: help demo test test-all lint types format docs bench bench-keras adr clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -49,14 +49,23 @@ docs: $(VENV)/.dev ## write docs/options.md from the options, and run the comman
 	$(BIN)/python -m tests.docs.write_options
 	$(BIN)/python -m pytest tests/docs
 
-bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA; about 30 minutes)
+bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA; about 40 minutes)
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/check.py
+	$(BIN)/python benchmarks/memory.py
+
+bench-keras: ## side by side with Keras and torchvision, in an environment of their own (.venv-bench)
+	$(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install $(PIP_FLAGS) torch==2.13.0
+	.venv-bench/bin/python -m pip install $(PIP_FLAGS) -e . tensorflow==2.21.0 pandas
+	-.venv-bench/bin/python -m pip install $(PIP_FLAGS) --no-deps torchvision==0.28.0
+	.venv-bench/bin/python benchmarks/augmentation.py
 
 adr: ## start a new decision record: make adr TITLE=some-words
 	@n=$$(printf '%04d' $$(( $$(ls docs/adr/[0-9]*.md | wc -l) + 1 ))); \
 	cp docs/adr/template.md docs/adr/$$n-$(or $(TITLE),untitled).md; echo docs/adr/$$n-$(or $(TITLE),untitled).md
 
 clean: ## remove what the targets made (runs stay)
-	rm -rf $(VENV) build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench build dist *.egg-info src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -34,6 +34,12 @@ __all__ = ["MODEL_FILE", "Model", "check_trainable", "create_model", "create_mod
 MODEL_FILE = "model.safetensors"
 """Name of the model file within a run folder."""
 
+WHITENING = "preprocessing:zca"
+"""Name of the ZCA matrix in the model file; no module of a network can be called so."""
+
+STD_FLOOR = 1e-6
+"""Added to a picture's own spread before dividing, as Keras does."""
+
 EVALUATION_BATCH, EVALUATION_BYTES = 256, 2 << 20
 """Pictures that are looked at together without training: at most so many, and so many bytes."""
 
@@ -61,6 +67,8 @@ class Model:
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.network = network
+        self.whitening: Tensor | None = None
+        """ZCA matrix (H·W·C, H·W·C) float32, applied last; None where there is none."""
         self.preprocessing = preprocessing
         self.task = task
         self.network_name = network_name
@@ -98,7 +106,17 @@ class Model:
         """
         mean = torch.tensor(self.preprocessing.mean, device=images.device).view(1, -1, 1, 1)
         std = torch.tensor(self.preprocessing.std, device=images.device).view(1, -1, 1, 1)
-        return (images.float() - 255 * mean) / (255 * std)
+        values = (images.float() - 255 * mean) / (255 * std)
+        own = self.preprocessing.samplewise_std_normalization
+        if own or self.preprocessing.samplewise_center:
+            values = values - values.mean((1, 2, 3), keepdim=True)
+        if own:
+            values = values / (values.std((1, 2, 3), correction=0, keepdim=True) + STD_FLOOR)
+        if self.whitening is None:
+            return values
+        pixels = values.permute(0, 2, 3, 1)  # (B, H, W, C), as the matrix was made
+        white = pixels.flatten(1) @ self.whitening.to(pixels.device)
+        return white.reshape(pixels.shape).permute(0, 3, 1, 2)
 
     @torch.inference_mode()
     def outputs(
@@ -183,7 +201,10 @@ class Model:
             StorageError: It cannot be written; an older file stays as it was.
         """
         target = Path(path)
-        save_tensors(target, self.network.state_dict(), self.header(), kind="model")
+        tensors = self.network.state_dict()
+        if self.whitening is not None:
+            tensors[WHITENING] = self.whitening
+        save_tensors(target, tensors, self.header(), kind="model")
         return target
 
     def header(self) -> dict[str, Any]:
@@ -227,6 +248,7 @@ class Model:
                 f"the header of `{target}` cannot be understood ({error}). It was written by "
                 f"Nunbit {header.get('nunbit', '?')}; this is {__version__}."
             ) from error
+        whitening = tensors.pop(WHITENING, None)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
@@ -235,7 +257,7 @@ class Model:
                 f"the weights of `{target}` do not fit the network `{header['network']}`: "
                 f"{first[0].strip()}"
             ) from error
-        return cls(
+        model = cls(
             network.eval(),
             preprocessing=preprocessing,
             task=task,
@@ -243,6 +265,8 @@ class Model:
             network_options=header["network_options"],
             facts=facts,
         )
+        model.whitening = whitening
+        return model
 
 
 def create_model(

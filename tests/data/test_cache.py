@@ -16,6 +16,7 @@ import pytest
 
 from nunbit.data import pixels as pixels_module
 from nunbit.data.cache import Fingerprint, PixelCache
+from nunbit.data.file_pixels import FilePixels
 from nunbit.data.options import DataOptions
 from nunbit.data.pictures import load
 from nunbit.data.pixels import decode_table
@@ -82,7 +83,7 @@ def test_above_the_budget_it_is_mapped_and_the_same(
     plain = read(open_source(root), None)
     for _ in range(2):
         mapped = read(open_source(root), cache, budget=10)
-        assert isinstance(mapped, np.memmap)
+        assert isinstance(mapped, FilePixels)
         assert np.array_equal(mapped, plain)
     assert len(decoded) == 18
     assert not list(cache.folder.glob("draft-*"))
@@ -309,7 +310,7 @@ def test_load_uses_the_cache_unless_told_otherwise(
     load(root, options=DataOptions(image_size=8, validation=0.25, cache="off"))
     assert len(decoded) == 16
     mapped = load(root, options=DataOptions(image_size=8, validation=0.25, memory=1e-8))
-    assert isinstance(mapped.train.pixels, np.memmap)
+    assert isinstance(mapped.train.pixels, FilePixels)
 
 
 def test_a_picture_that_vanishes_before_it_is_read(

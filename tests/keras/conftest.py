@@ -17,7 +17,9 @@ from nunbit.keras import ImageDataGenerator
 @pytest.fixture(scope="session")
 def goldens() -> dict[str, Any]:
     """Numbers that Keras 3.15.1 and keras-preprocessing 1.1.2 printed."""
-    return json.loads((Path(__file__).parents[1] / "files" / "keras-goldens.json").read_text(encoding="utf-8"))
+    return json.loads(
+        (Path(__file__).parents[1] / "files" / "keras-goldens.json").read_text(encoding="utf-8")
+    )
 
 
 @pytest.fixture(params=[None, "keras-3"])

@@ -119,6 +119,11 @@ def test_validation_is_never_augmented(tiny: nunbit.Pictures, run: Fit) -> None:
         {"rescale": 1 / 127.5, "featurewise_center": True},
         {"rescale": 1 / 255, "featurewise_center": True, "featurewise_std_normalization": True},
         {"featurewise_std_normalization": True},
+        {"samplewise_center": True},
+        {"rescale": 1 / 255, "samplewise_center": True},
+        {"rescale": 1 / 255, "samplewise_std_normalization": True},
+        {"rescale": 1 / 255, "zca_whitening": True, "zca_epsilon": 0.1},
+        {"zca_whitening": True, "zca_epsilon": 1.0},
     ],
 )
 def test_the_model_normalises_as_keras_would(
@@ -156,9 +161,18 @@ def test_a_trained_model_keeps_its_own(tiny: nunbit.Pictures, run: Fit, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"zca_whitening": True}, "a model file cannot carry `zca_whitening`.*nunbit.keras"),
-        ({"samplewise_center": True}, "cannot carry `samplewise_center`"),
-        ({"preprocessing_function": np.sqrt}, "cannot carry `preprocessing_function`"),
+        (
+            {"preprocessing_function": np.sqrt},
+            "cannot carry `preprocessing_function`.*nunbit.keras",
+        ),
+        (
+            {"samplewise_center": True, "featurewise_center": True},
+            "`featurewise_center`, `samplewise_center` together: expected either",
+        ),
+        (
+            {"samplewise_std_normalization": True, "zca_whitening": True},
+            "`samplewise_std_normalization`, `zca_whitening` together",
+        ),
         (
             {"validation_split": 0.25},
             r"`validation_split` is 0.25: .*nunbit.DataOptions\(validation=0.25, split=.position",
@@ -166,8 +180,8 @@ def test_a_trained_model_keeps_its_own(tiny: nunbit.Pictures, run: Fit, tmp_path
         ({"data_format": "channels_first"}, "`data_format` is 'channels_first', expected `cha"),
         ({"dtype": "float64"}, "`dtype` is 'float64': training computes as `precision` says"),
         (
-            {"samplewise_std_normalization": True, "validation_split": 0.5},
-            "`samplewise_std_normalization`.*`validation_split`",
+            {"preprocessing_function": np.sqrt, "validation_split": 0.5},
+            "`preprocessing_function`.*`validation_split`",
         ),
     ],
 )
@@ -177,3 +191,38 @@ def test_what_training_cannot_keep_is_refused(
     with pytest.raises(OptionError, match=message):
         run(tiny, epochs=1, augment=nunbit.Augment(**options))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_whitening_matrix_that_is_too_large_is_refused(
+    tiny: nunbit.Pictures, run: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nunbit.training.augmenting.ZCA_VALUES", 10)
+    with pytest.raises(OptionError, match=r"needs a matrix of .* at most 10 values a picture"):
+        run(tiny, epochs=1, augment=nunbit.Augment(zca_whitening=True))
+
+
+@pytest.mark.parametrize("options", [{"zca_whitening": True}, {"samplewise_center": True}])
+def test_a_trained_model_takes_no_other_normalisation(
+    tiny: nunbit.Pictures, run: Fit, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    model = nunbit.create_model_for(tiny, network="mlp")
+    run(tiny, model=model, epochs=1)
+    with pytest.raises(OptionError, match="trained with its own normalisation"):
+        run(tiny, model=model, epochs=1, augment=nunbit.Augment(**options), out=tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    "options", [{"zca_whitening": True, "zca_epsilon": 0.1}, {"samplewise_std_normalization": True}]
+)
+def test_prediction_and_evaluation_meet_the_same_values(
+    tiny: nunbit.Pictures, run: Fit, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    model = nunbit.create_model_for(tiny, network="mlp")
+    run(tiny, model=model, epochs=2, augment=nunbit.Augment(rescale=1 / 255, **options))
+    pictures = tiny.train.take(slice(0, 6))
+    again = nunbit.Model.load(tmp_path / "run")
+    assert np.array_equal(again.outputs(pictures), model.outputs(pictures))
+    plain = nunbit.Model.load(tmp_path / "run")
+    plain.whitening = None
+    plain.preprocessing = tiny.preprocessing
+    assert not np.allclose(plain.outputs(pictures), model.outputs(pictures))

@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.data.file_pixels import FilePixels
 from nunbit.data.places import cache_folder
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.table import PictureTable
@@ -125,12 +126,12 @@ class Entry:
     """Pixels that were found in the cache.
 
     Args:
-        pixels: uint8 (M, S, S, C), mapped into memory.
+        pixels: uint8 (M, S, S, C).
         rows: uint64 (M,) what each row shows.
         failed: Rows that could not be read, and why.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: FilePixels
     rows: NDArray[np.uint64]
     failed: Mapping[int, str]
 
@@ -176,22 +177,14 @@ class PixelCache:
             return size_bytes <= self.limit_bytes and free > 1.2 * size_bytes + (1 << 30)
         return False
 
-    def draft(self, shape: tuple[int, ...]) -> tuple[NDArray[np.uint8], Path]:
-        """Return an array in a new file, mapped into memory, and the file.
-
-        Raises:
-            OSError: The file cannot be made.
-        """
-        path = self.folder / f"draft-{os.getpid()}-{uuid.uuid4().hex}.npy"
-        made: NDArray[np.uint8] = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.uint8, shape=shape
-        )
-        return made, path
+    def new_draft(self) -> Path:
+        """Return the name of a file that no other process uses."""
+        return self.folder / f"draft-{os.getpid()}-{uuid.uuid4().hex}.npy"
 
     def keep(
         self,
         fingerprint: Fingerprint,
-        pixels: NDArray[np.uint8] | Path,
+        pixels: NDArray[np.uint8] | FilePixels | Path,
         failed: Mapping[int, str],
         about: Mapping[str, Any],
     ) -> None:
@@ -205,11 +198,11 @@ class PixelCache:
             OSError: It cannot be written; nothing is left behind.
         """
         key, new = fingerprint.key, uuid.uuid4().hex
-        draft = pixels if isinstance(pixels, Path) else self.folder / f"draft-{new}.npy"
+        draft = pixels if isinstance(pixels, Path) else self.new_draft()
         rows, facts = self.folder / f"draft-{new}.rows.npy", self.folder / f"draft-{new}.json"
         try:
             if not isinstance(pixels, Path):
-                np.save(draft, pixels)
+                np.save(draft, pixels[:])
             np.save(rows, fingerprint.rows)
             known = {
                 **about,
@@ -232,15 +225,16 @@ class PixelCache:
     def _read(self, key: str) -> Entry | None:
         try:
             facts = json.loads(self._file(key, "json").read_text(encoding="utf-8"))
-            rows = np.load(self._file(key, "rows.npy"))
-            pixels = np.load(self._file(key, "npy"), mmap_mode="r")
+            # Mapping, unlike loading, never unpickles.
+            rows = np.lib.format.open_memmap(self._file(key, "rows.npy"), mode="r")
+            pixels = FilePixels.open(self._file(key, "npy"))
             failed = {int(row): str(reason) for row, reason in facts["failed"]}
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, EOFError):
             self._remove(key)  # damaged
             return None
-        if pixels.dtype != np.uint8 or pixels.ndim != 4 or len(pixels) != len(rows):
+        if rows.dtype != np.uint64 or rows.ndim != 1 or len(pixels) != len(rows):
             self._remove(key)
             return None
         return Entry(pixels, rows, failed)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nunbit.data.checks.fast import fast_findings
 from nunbit.data.checks.findings import Findings
 from nunbit.data.options import DataOptions, Fit
-from nunbit.data.pixels import Unreadable, let_go
+from nunbit.data.pixels import Pixels, Unreadable
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.reading import (
     Decoded,
@@ -50,7 +50,7 @@ class PictureSet:
     """
 
     split: str
-    pixels: NDArray[np.uint8] | StreamedPixels
+    pixels: Pixels | StreamedPixels
     rows: NDArray[np.int64]
     labels: NDArray[Any]
     ids: NDArray[np.int64]
@@ -62,10 +62,7 @@ class PictureSet:
 
     def take(self, positions: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """Return pictures by position in the set: uint8 (B, S, S, C), a copy."""
-        taken = self.pixels[self.rows[positions]]
-        if isinstance(self.pixels, np.ndarray):
-            let_go(self.pixels, len(taken))
-        return taken
+        return self.pixels[self.rows[positions]]
 
     def chunks(self, size: int) -> Iterator[NDArray[np.uint8]]:
         """Yield all pictures in order, at most ``size`` at a time."""

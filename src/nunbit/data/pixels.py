@@ -1,15 +1,14 @@
 """Decode once: every picture of a table as uint8, in one array.
 
 After this step training touches no file. The array lies in memory, or, where it
-would take more than the budget, in a file that is mapped into memory: an entry of
-the cache, or a temporary file that disappears with the process.
+would take more than the budget, in a file: an entry of the cache, or a temporary file
+that disappears with the process.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import mmap
 import os
 import shutil
 import tempfile
@@ -23,17 +22,18 @@ from numpy.typing import NDArray
 
 from nunbit.data.cache import Fingerprint, PixelCache
 from nunbit.data.decode import decode
+from nunbit.data.file_pixels import FilePixels
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.sources.stores import ArrayStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import PictureError, StorageError
 
 __all__ = [
+    "Pixels",
     "Survey",
     "Unreadable",
     "decode_table",
     "default_budget_bytes",
-    "let_go",
     "processors",
     "survey",
 ]
@@ -41,10 +41,9 @@ __all__ = [
 CHUNK = 64
 """Pictures that a thread takes at a time."""
 
-LET_GO_BYTES = 16 << 20
-"""A mapped array is told to leave memory each time this much of it was touched."""
 
-_touched = [0]
+Pixels = NDArray[np.uint8] | FilePixels
+"""uint8 (N, S, S, C) in memory or in a file."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def decode_table(
     budget_bytes: int,
     cache: PixelCache | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
-) -> tuple[NDArray[np.uint8], list[tuple[int, Unreadable]]]:
+) -> tuple[Pixels, list[tuple[int, Unreadable]]]:
     """Decode all pictures of a table in threads, or take them from the cache.
 
     Shape:
@@ -138,7 +137,7 @@ def decode_table(
             could not be read, whose pixels are undefined.
     Args:
         threads: Pictures decoded at the same time; at least 1.
-        budget_bytes: Above it the array lies in a file that is mapped into memory.
+        budget_bytes: Above it the pixels lie in a file.
         cache: Where decoded pictures are kept from run to run, or None.
         on_progress: Called with the number of pictures done so far.
     Raises:
@@ -151,6 +150,7 @@ def decode_table(
             on_progress(len(table))
             return whole[table.ids][..., None], []
     shape = (len(table), size, size, channels)
+    pixels: Pixels
     fingerprint = None if cache is None else Fingerprint.of(table, preprocessing)
     if cache is None or fingerprint is None or not cache.room_for(math.prod(shape)):
         pixels = _make_array(shape, budget_bytes)
@@ -159,12 +159,13 @@ def decode_table(
     found = cache.find(fingerprint)
     if found is not None:
         on_progress(len(table))
-        pixels = found.pixels if found.pixels.nbytes > budget_bytes else np.array(found.pixels)
-        return pixels, _named(table, dict(found.failed))
+        kept: Pixels = found.pixels if found.pixels.nbytes > budget_bytes else found.pixels[:]
+        return kept, _named(table, dict(found.failed))
     draft: Path | None = None
     if math.prod(shape) > budget_bytes:
         try:
-            pixels, draft = cache.draft(shape)
+            draft = cache.new_draft()
+            pixels = FilePixels.create(draft, shape)
         except OSError:
             pixels = _make_array(shape, budget_bytes)
     else:
@@ -185,7 +186,7 @@ def decode_table(
 
 
 def _take_over(
-    cache: PixelCache, fingerprint: Fingerprint, pixels: NDArray[np.uint8]
+    cache: PixelCache, fingerprint: Fingerprint, pixels: Pixels
 ) -> tuple[dict[int, str], Sequence[int]]:
     """Copy rows from older entries; return those that could not be read, and those to decode."""
     failed: dict[int, str] = {}
@@ -213,7 +214,7 @@ def _take_over(
 def _decode_rows(
     table: PictureTable,
     preprocessing: Preprocessing,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     rows: Sequence[int],
     threads: int,
     on_progress: Callable[[int], None],
@@ -234,7 +235,6 @@ def _decode_rows(
     with ThreadPoolExecutor(threads) as pool:
         for count in pool.map(work, range(0, len(rows), CHUNK)):
             done += count
-            let_go(pixels, count)
             on_progress(done)
     return dict(sorted(failed.items()))
 
@@ -244,25 +244,7 @@ def _named(table: PictureTable, failed: Mapping[int, str]) -> list[tuple[int, Un
     return [(row, Unreadable(names[row], failed[row])) for row in sorted(failed)]
 
 
-def let_go(pixels: NDArray[np.uint8], rows: int) -> None:
-    """Tell the system, now and then, that pages of a mapped array may leave memory.
-
-    They stay in the system's own cache as long as there is room, but no longer count
-    as this process's.
-
-    Args:
-        rows: How many were touched since the last call.
-    """
-    mapped = getattr(pixels, "_mmap", None)
-    if mapped is None or not hasattr(mmap, "MADV_DONTNEED"):
-        return
-    _touched[0] += rows * pixels[:1].nbytes
-    if _touched[0] > LET_GO_BYTES:
-        _touched[0] = 0
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def _make_array(shape: tuple[int, ...], budget_bytes: int) -> NDArray[np.uint8]:
+def _make_array(shape: tuple[int, ...], budget_bytes: int) -> Pixels:
     size_bytes = math.prod(shape)
     if size_bytes <= budget_bytes:
         return np.empty(shape, dtype=np.uint8)
@@ -275,4 +257,5 @@ def _make_array(shape: tuple[int, ...], budget_bytes: int) -> NDArray[np.uint8]:
             "Set TMPDIR to a folder with room, or pass a smaller `--image-size`."
         )
     with tempfile.TemporaryFile(dir=folder, prefix="nunbit-pixels-") as file:
-        return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+        file.truncate(size_bytes)
+        return FilePixels(os.dup(file.fileno()), shape)

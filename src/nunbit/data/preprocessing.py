@@ -44,6 +44,8 @@ class Preprocessing:
             aspect, so that nothing is cut off.
         mean: Per channel, of pixels scaled to 0..1; subtracted.
         std: Per channel, of pixels scaled to 0..1; divided by.
+        samplewise_center: Whether each picture's own mean is subtracted after that.
+        samplewise_std_normalization: Whether it is divided by its own spread, too.
     """
 
     image_size: int
@@ -51,6 +53,8 @@ class Preprocessing:
     fit: Fit = "squash"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    samplewise_center: bool = False
+    samplewise_std_normalization: bool = False
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:
@@ -112,6 +116,8 @@ class Preprocessing:
             fit=data["fit"],
             mean=tuple(map(float, data["mean"])),
             std=tuple(map(float, data["std"])),
+            samplewise_center=bool(data.get("samplewise_center", False)),
+            samplewise_std_normalization=bool(data.get("samplewise_std_normalization", False)),
         )
 
 

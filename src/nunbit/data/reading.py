@@ -14,6 +14,7 @@ from nunbit.data.cache import PixelCache
 from nunbit.data.named import NAMED_SETS
 from nunbit.data.options import DataOptions
 from nunbit.data.pixels import (
+    Pixels,
     Unreadable,
     decode_table,
     default_budget_bytes,
@@ -51,7 +52,7 @@ class Decoded:
     """
 
     table: PictureTable
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     rows: NDArray[np.int64]
     unreadable: tuple[Unreadable, ...] = ()
 

@@ -1,8 +1,8 @@
 """How augmentation reaches training: by threads before a batch leaves, or on the device.
 
-What changes every picture in the same way (rescale, featurewise centre and spread)
-is no augmentation: validation and prediction need it, too. It becomes part of the
-model's preprocessing, or is refused where a model file cannot carry it.
+What changes every picture in the same way (rescale, featurewise, samplewise, ZCA) is
+no augmentation: validation and prediction need it, too. It becomes part of the model,
+or is refused where a model file cannot carry it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from nunbit.augment import Augment
-from nunbit.augment.standardize import STD_FLOOR
+from nunbit.augment.standardize import STD_FLOOR, Standardizer
 from nunbit.data.batches import Batch, Mixing, Mover
 from nunbit.data.pictures import Pictures
 from nunbit.data.preprocessing import Preprocessing
@@ -25,8 +26,10 @@ from nunbit.tasks import Task
 
 __all__ = ["Augmenting", "make_augmenting", "take_over_normalising"]
 
-CARRIED = ("rescale", "featurewise_center", "featurewise_std_normalization")
-"""Options that a model file can keep, as mean and std."""
+ZCA_VALUES = 4_096
+"""Values of a picture up to which the ZCA matrix is carried; it takes 67 MB then."""
+ZCA_PICTURES = 10_000
+"""Training pictures that the ZCA matrix is made from, evenly spread."""
 
 
 @dataclass(frozen=True)
@@ -83,36 +86,63 @@ def make_augmenting(
 
 
 def take_over_normalising(augment: Augment, model: Model, pictures: Pictures) -> None:
-    """Make rescale and featurewise options part of the model's preprocessing.
+    """Make rescale, featurewise, samplewise and ZCA options part of the model.
 
     Raises:
         OptionError: An option cannot be kept in a model file or belongs elsewhere, or
             the model has been trained with another normalisation.
     """
-    problems = _misplaced(augment)
+    problems = _misplaced(augment, pictures)
     if problems:
         raise OptionError(" ".join(problems))
     if not augment.standardizes:
         return
-    mean, std = _mean_and_std(augment, pictures.preprocessing)
-    has = model.preprocessing
+    has, whitening = model.preprocessing, None
+    if augment.zca_whitening:
+        mean, std, whitening = _whiten(augment, pictures)
+    else:
+        mean, std = _mean_and_std(augment, pictures.preprocessing)
+    wanted = replace(
+        has,
+        mean=mean,
+        std=std,
+        samplewise_center=augment.samplewise_center,
+        samplewise_std_normalization=augment.samplewise_std_normalization,
+    )
     if "trained_on" not in model.facts:
-        model.preprocessing = replace(has, mean=mean, std=std)
-    elif not (np.allclose(has.mean, mean) and np.allclose(has.std, std)):
+        model.preprocessing, model.whitening = wanted, whitening
+        return
+    same = np.allclose(has.mean, mean) and np.allclose(has.std, std)
+    rest = replace(wanted, mean=has.mean, std=has.std) == has
+    if not (same and rest) or whitening is not None or model.whitening is not None:
         raise OptionError(
             f"the network was trained with its own normalisation (mean {has.mean}, std {has.std}); "
             f"leave out {name_list(f'`{name}`' for name in augment.standardizes)}."
         )
 
 
-def _misplaced(augment: Augment) -> list[str]:
+def _misplaced(augment: Augment, pictures: Pictures) -> list[str]:
     problems = []
-    foreign = [name for name in augment.standardizes if name not in CARRIED]
-    if foreign:
+    if augment.preprocessing_function is not None:
         problems.append(
-            f"a model file cannot carry {name_list(f'`{name}`' for name in foreign)}, and "
-            "prediction would need it. Prepare the pictures so before training, or use "
-            "`nunbit.keras.ImageDataGenerator` with Keras."
+            "a model file cannot carry `preprocessing_function`, and prediction would need it. "
+            "Prepare the pictures so before training, or use `nunbit.keras.ImageDataGenerator` "
+            "with Keras."
+        )
+    on = augment.standardizes
+    both = [name for name in on if name.startswith(("samplewise", "feature", "zca"))]
+    if len({name[:5] == "sampl" for name in both}) > 1:
+        problems.append(
+            f"{name_list(f'`{name}`' for name in both)} together: expected either a picture's own "
+            "numbers (samplewise) or those of all pictures. Leave one kind out."
+        )
+    made = pictures.preprocessing
+    values = made.image_size**2 * made.channels
+    if augment.zca_whitening and values > ZCA_VALUES:
+        problems.append(
+            f"`zca_whitening` needs a matrix of {values:,} × {values:,} numbers for pictures of "
+            f"{made.image_size}×{made.image_size}, expected at most {ZCA_VALUES:,} values a "
+            "picture. Take a smaller `image_size`, or featurewise options."
         )
     if augment.validation_split:
         problems.append(
@@ -129,6 +159,22 @@ def _misplaced(augment: Augment) -> list[str]:
             f"`dtype` is {augment.dtype!r}: training computes as `precision` says. Leave it out."
         )
     return problems
+
+
+def _whiten(
+    augment: Augment, pictures: Pictures
+) -> tuple[tuple[float, ...], tuple[float, ...], Tensor]:
+    """Return mean and std of pixels in 0..1 for centred, rescaled values, and the ZCA matrix."""
+    train = pictures.train
+    sample = np.linspace(0, len(train) - 1, min(ZCA_PICTURES, len(train))).astype(np.int64)
+    found = Standardizer(augment)
+    found.fit(train.take(np.unique(sample)))
+    if found.mean is None or found.zca_whitening_matrix is None:
+        raise OptionError("`zca_whitening` found nothing to whiten.")
+    factor = 255 * (augment.rescale or 1.0)
+    mean = (found.mean.ravel().astype(np.float64) / factor).tolist()
+    matrix = torch.from_numpy(found.zca_whitening_matrix.astype(np.float32))
+    return tuple(mean), (1 / factor,) * len(mean), matrix
 
 
 def _mean_and_std(

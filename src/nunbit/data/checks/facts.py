@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nunbit.data.checks.kinds import odd_kinds, picture_format, suffix_format
 from nunbit.data.checks.perceptual import SIDE, hash_thumbnails
 from nunbit.data.decode import decode
-from nunbit.data.pixels import Unreadable, processors
+from nunbit.data.pixels import Pixels, Unreadable, processors
 from nunbit.data.sources.stores import ArrayStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import PictureError
@@ -182,7 +182,7 @@ def _columns(good: list[tuple[int, _One]]) -> Facts:
     )
 
 
-def facts_of_pixels(pixels: NDArray[np.uint8], *, rows: NDArray[np.int64] | None = None) -> Facts:
+def facts_of_pixels(pixels: Pixels, *, rows: NDArray[np.int64] | None = None) -> Facts:
     """Return the facts of pictures that are decoded already, all of one size.
 
     Shape:

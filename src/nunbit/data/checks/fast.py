@@ -11,6 +11,7 @@ from nunbit.data.checks.findings import Findings
 from nunbit.data.checks.labels import class_findings
 from nunbit.data.checks.oddities import plain_findings
 from nunbit.data.checks.rules import duplicate_findings
+from nunbit.data.pixels import Pixels
 from nunbit.data.table import PictureTable
 
 __all__ = ["fast_findings"]
@@ -18,7 +19,7 @@ __all__ = ["fast_findings"]
 
 def fast_findings(
     table: PictureTable,
-    pixels: NDArray[np.uint8],
+    pixels: Pixels,
     *,
     rows: NDArray[np.int64] | None = None,
 ) -> Findings:
