@@ -60,7 +60,6 @@ bench-keras: ## side by side with Keras and torchvision, in an environment of th
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install $(PIP_FLAGS) torch==2.13.0
 	.venv-bench/bin/python -m pip install $(PIP_FLAGS) -e . tensorflow==2.21.0 pandas
-	-.venv-bench/bin/python -m pip install $(PIP_FLAGS) --no-deps torchvision==0.28.0
 	.venv-bench/bin/python benchmarks/augmentation.py
 
 adr: ## start a new decision record: make adr TITLE=some-words

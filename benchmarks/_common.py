@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,18 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     }
 
 
-def publish(name: str, header: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    """Print the rows as a Markdown table and write them with the machine's facts."""
+def publish(
+    name: str, header: Sequence[str], rows: Sequence[dict[str, Any]], *, peers: Sequence[str] = ()
+) -> None:
+    """Print the rows as a Markdown table and write them with the machine's facts.
+
+    Args:
+        peers: Packages that were measured beside ours; their versions are kept, too.
+    """
     facts = machine()
+    for peer in peers:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            facts["versions"][peer] = metadata.version(peer)
     print(f"\n{facts['cpu']}, {facts['cores']} cores, torch {facts['versions']['torch']}\n")
     print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
     for row in rows:

@@ -9,11 +9,14 @@ busily slow down another; the processes run in turns, ``rounds`` times, and each
 three passes after one that is not counted. Keras and TensorFlow, and torchvision where
 it can be had, are installed for this script alone:
 
-    python -m venv .venv-bench && .venv-bench/bin/pip install -e . tensorflow pandas
+    make bench-keras
+    .venv-bench/bin/pip install --no-deps torchvision==0.28.0    # where it can be had
 
 What a pass is: every picture once, as batches. Keras and the drop-in give float32
 scaled to 0..1; Nunbit gives uint8 tensors, which the network scales on its device;
-the row "as Keras has them" adds that scaling on the CPU.
+the row "as float32" adds that scaling on the CPU. "Inside fit of a tiny network" waits for
+pictures alone; with the course's network TensorFlow's own training is most of it. Of
+torchvision every number of workers is measured: the best one counts.
 """
 
 from __future__ import annotations
@@ -247,8 +250,11 @@ def main() -> None:
         for shear in given.shears:
             for name in COMPETITORS:
                 command = [sys.executable, __file__, "--measure", name, "--shears", str(shear)]
-                said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-                found = [pictures / seconds for seconds in json.loads(said.splitlines()[-1])]
+                ran = subprocess.run(command, capture_output=True, text=True)
+                if ran.returncode:
+                    raise SystemExit(f"{name}: {ran.stderr}")
+                said = json.loads(ran.stdout.splitlines()[-1])
+                found = [pictures / seconds for seconds in said]
                 if found:
                     rates.setdefault((shear, name), []).extend(found)
                     print(f"{shear:5} {name:45} {max(found):8,.0f}", flush=True)
@@ -267,7 +273,8 @@ def main() -> None:
                 "figures": figures,
             }
         )
-    publish("augmentation", ["shear", "what", "pictures/s", "min–max", "× Keras", "n"], rows)
+    header = ["shear", "what", "pictures/s", "min–max", "× Keras", "n"]
+    publish("augmentation", header, rows, peers=("keras", "tensorflow", "torchvision"))
 
 
 if __name__ == "__main__":

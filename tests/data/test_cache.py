@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -22,8 +23,9 @@ from nunbit.data.pictures import load
 from nunbit.data.pixels import decode_table
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.sources.opening import open_source
+from nunbit.data.sources.stores import FileStore
 from nunbit.data.table import PictureTable
-from nunbit.errors import PictureError
+from nunbit.errors import PictureError, StorageError
 
 STEPS = Preprocessing(8, 1)
 WriteFolder = Callable[..., Path]
@@ -170,7 +172,7 @@ def test_two_sources_with_the_same_names_are_kept_apart(
     assert np.array_equal(read(open_source(one), cache), first)
 
 
-def test_what_could_not_be_read_is_remembered(
+def test_what_could_not_be_read_is_tried_again_and_nothing_else(
     write_folder: WriteFolder, cache: PixelCache, truncated_png: bytes, decoded: list[str]
 ) -> None:
     root = write_folder({"a": 2, "a/bad.png": truncated_png, "b": 2})
@@ -180,10 +182,76 @@ def test_what_could_not_be_read_is_remembered(
         )
         assert [(row, item.name) for row, item in failed] == [(2, "a/bad.png")]
         assert "truncated" in failed[0][1].reason
-    assert len(decoded) == 5
+    assert len(decoded) == 5 + 1
     (root / "a/0.png").unlink()  # rows move, the reason moves with its picture
     _, failed = decode_table(open_source(root), STEPS, threads=1, budget_bytes=1 << 20, cache=cache)
     assert [(row, item.name) for row, item in failed] == [(1, "a/bad.png")]
+    assert len(decoded) == 7
+
+
+@pytest.mark.parametrize("budget", [10, 1 << 20])
+def test_a_passing_trouble_is_not_remembered(
+    write_folder: WriteFolder, cache: PixelCache, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    """Too many open files, a disk that was away, a reader that is installed now."""
+    root = write_folder({"a": 3})
+    plain = read(open_source(root), None)
+    whole = FileStore.read
+
+    def trouble(store: FileStore, position: int) -> bytes:
+        if position == 1:
+            raise PictureError("Too many open files")
+        return whole(store, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileStore, "read", trouble)
+        _, failed = decode_table(
+            open_source(root), STEPS, threads=1, budget_bytes=budget, cache=cache
+        )
+        assert [row for row, _ in failed] == [1]
+    for _ in range(2):
+        assert np.array_equal(read(open_source(root), cache, budget=budget)[:], plain)
+
+
+def test_a_file_that_was_copied_over_with_the_same_size_and_time_is_noticed(
+    write_folder: WriteFolder, cache: PixelCache, tmp_path: Path
+) -> None:
+    root = write_folder({"a": 2})
+    for k, value in enumerate((10, 200)):
+        cv2.imwrite(str(root / f"a/{k}.bmp"), np.full((9, 9), value, np.uint8))
+    read(open_source(root), cache)
+    status = (root / "a/0.bmp").stat()
+    (root / "a/0.bmp").write_bytes((root / "a/1.bmp").read_bytes())
+    os.utime(root / "a/0.bmp", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (root / "a/0.bmp").stat().st_size == status.st_size
+    assert np.array_equal(read(open_source(root), cache), read(open_source(root), None))
+
+
+def test_tables_of_one_folder_do_not_drive_each_other_out(
+    write_folder: WriteFolder, cache: PixelCache, decoded: list[str]
+) -> None:
+    root = write_folder({"a": 4, "b": 4})
+    for name, part in (("one", range(2)), ("two", range(2, 4))):
+        rows = [f"{kind}/{k}.png,{kind}" for kind in "ab" for k in part]
+        (root / f"{name}.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    for _ in range(3):
+        for name in ("one", "two"):
+            read(open_source(root / f"{name}.csv"), cache)
+    assert len(decoded) == 8
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_disk_that_fills_up_while_decoding(
+    write_folder: WriteFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nunbit.data.file_pixels.os.pwrite", full)
+    cache = PixelCache(tmp_path / "cache") if cached else None
+    with pytest.raises(StorageError, match=r"No space left on device after .*NUNBIT_CACHE"):
+        read(open_source(write_folder({"a": 3})), cache, budget=10)
+    assert cache is None or list(cache.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "rows", "json", "gone"])
@@ -266,7 +334,7 @@ def _in_a_process(root: str, folder: str, queue: multiprocessing.Queue) -> None:
         found, _ = decode_table(
             open_source(root), STEPS, threads=1, budget_bytes=10, cache=PixelCache(Path(folder))
         )
-        total += int(found.sum())
+        total += int(found[:].sum())
     queue.put(total)
 
 
@@ -283,7 +351,7 @@ def test_processes_read_and_write_at_once(write_folder: WriteFolder, cache: Pixe
     totals = {queue.get(timeout=60) for _ in workers}
     for worker in workers:
         worker.join()
-    assert totals == {5 * int(read(open_source(root), None).sum())}
+    assert totals == {5 * int(read(open_source(root), None)[:].sum())}
     assert len(entries(cache)) == 1
     assert not list(cache.folder.glob("draft-*"))
 

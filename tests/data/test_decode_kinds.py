@@ -282,3 +282,38 @@ def test_a_png_that_claims_to_be_huge_is_refused_at_once() -> None:
         PictureError, match=f"claims to have {side}×{side} pixels, expected at most"
     ):
         decode(huge)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "I;16", "RGBA"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_big_tiffs_are_read_as_tiffs_are(
+    mode: str, compression: str | None, encode: Encode
+) -> None:
+    if mode == "RGBA":
+        picture = Image.fromarray(_every_colour_with_every_alpha())
+    elif mode == "I;16":
+        picture = Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30) * 100)
+    else:
+        picture = slope(mode)
+    small, big = (encode(picture, "TIFF", compression=compression, big_tiff=b) for b in (0, 1))
+    assert (small[2], big[2]) == (42, 43)
+    assert np.array_equal(decode(big), decode(small))
+
+
+def test_big_tiffs_are_refused_where_tiffs_are(encode: Encode) -> None:
+    with pytest.raises(PictureError, match="save it as PNG"):
+        decode(encode(slope("LA"), "TIFF", big_tiff=True))
+    file = encode(Image.new("L", (8, 8)), "TIFF", big_tiff=True)
+    wide = struct.pack("<HHQQ", 256, 4, 1, 8)
+    assert wide in file
+    huge = file.replace(wide, struct.pack("<HHQQ", 256, 4, 1, MAX_PIXELS))
+    with pytest.raises(PictureError, match=f"claims to have {MAX_PIXELS}×8 pixels"):
+        decode(huge)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_big_tiffs_are_turned(orientation: int, encode: Encode) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    small, big = (encode(slope(), "TIFF", exif=exif, big_tiff=b) for b in (0, 1))
+    assert np.array_equal(decode(big), decode(small))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from nunbit.data.decode import MAX_PIXELS, decode, shrink_for
 from nunbit.data.preprocessing import Preprocessing
-from nunbit.data.sizes import is_heic, picture_size
+from nunbit.data.sizes import is_heic, jpeg_frame, picture_size
 from nunbit.errors import PictureError
 
 Encode = Callable[..., bytes]
@@ -47,6 +47,7 @@ def test_the_size_is_read_from_every_kind(suffix: str, shape: tuple[int, int]) -
         ("WEBP", {"quality": 50}),
         ("WEBP", {"exif": b"Exif\0\0II*\0"}),
         ("TIFF", {"big_tiff": False}),
+        ("TIFF", {"big_tiff": True}),
         ("GIF", {}),
     ],
 )
@@ -105,6 +106,36 @@ def test_a_file_that_claims_to_be_huge_is_refused_before_decoding(kind: str) -> 
         PictureError, match=f"claims to have 60000×60000 pixels, expected at most {MAX_PIXELS:,}"
     ):
         decode(huge(kind))
+
+
+@pytest.mark.parametrize("junk", [b"\0\0", b"\x12", b"\xff\xff\xff", b"\0\xff\xff\0ab\xff\0"])
+def test_the_size_of_a_jpeg_is_found_behind_junk_as_libjpeg_finds_it(junk: bytes) -> None:
+    whole = jpeg(smooth(48, 40))
+    at = whole.index(b"\xff\xc0")
+    assert jpeg_frame(whole[:at] + junk + whole[at:]) == (40, 48, 3)
+    file = huge("jpg")
+    with pytest.raises(PictureError, match="claims to have 60000×60000 pixels"):
+        decode(file[:at] + junk + file[at:])
+
+
+OTHER_KINDS = {
+    "jpeg-2000": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(80),
+    "jpeg-2000-stream": b"\xff\x4f\xff\x51" + bytes(80),
+    "grey-map": b"P5\n4 4\n255\n" + bytes(16),
+    "grey-map-that-says-it-is-avif": b"P5\n#ftypavif ispe\0\0\0\0\0\0\0\1\0\0\0\1\n4 4\n255\n" + bytes(16),
+    "any-map": b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n1234",
+    "sun": b"\x59\xa6\x6a\x95" + struct.pack(">7I", 4, 4, 8, 16, 1, 0, 0) + bytes(16),
+    "radiance": cv2.imencode(".hdr", np.ones((4, 4, 3), np.float32))[1].tobytes(),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_KINDS)
+def test_kinds_whose_size_is_not_known_are_refused_before_decoding(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cv2.imdecodeWithMetadata", lambda *_, **__: pytest.fail("was decoded"))
+    with pytest.raises(PictureError, match="or not a picture of a kind that is read: JPEG, PNG, "):
+        decode(OTHER_KINDS[name])
 
 
 def jpeg(pixels: np.ndarray) -> bytes:

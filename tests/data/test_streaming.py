@@ -145,16 +145,28 @@ def test_unreadable_pictures_are_left_out_and_listed(
         pictures.train.take(slice(None))
 
 
-def test_a_batch_without_any_readable_picture(
-    write_folder: WriteFolder, truncated_png: bytes
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_training_goes_on_where_pictures_of_a_stream_cannot_be_read(
+    write_folder: WriteFolder, truncated_png: bytes, tmp_path: Path, mixup: float
 ) -> None:
-    files = {f"{kind}/bad{k}.png": truncated_png for kind in "ab" for k in range(2)}
-    root = write_folder({"a": 1, "b": 1, **files})
-    pictures = load(
-        root, options=DataOptions(image_size=8, channels="grey", validation=0.0, stream=True)
+    """Also where a whole batch, or the partner that a picture is mixed with, is lost."""
+    files = {f"{kind}/bad{k}.png": truncated_png for kind in "ab" for k in range(4)}
+    root = write_folder({"a": 4, "b": 4, **files})
+    options = DataOptions(image_size=8, channels="grey", validation=0.0, stream=True)
+    pictures = load(root, options=options)
+    model = create_model_for(pictures, network="mlp")
+    history = fit(
+        model,
+        pictures,
+        options=TrainOptions(epochs=3, batch_size=1),
+        augment=Augment(mixup=mixup, horizontal_flip=True),
+        out=tmp_path / "run",
+        progress=False,
     )
-    with pytest.raises(DataError, match="none of the 1 pictures of a batch can be read"):
-        list(batches(pictures, size=1).of_epoch(0))
+    assert np.isfinite(history["loss"]).all()
+    assert len(pictures.left_out) == 8
+    sizes = [len(batch) for batch in batches(pictures, size=1).of_epoch(0)]
+    assert sorted(sizes) == [0] * 8 + [1] * 8
 
 
 def test_where_nothing_can_be_read(write_folder: WriteFolder, truncated_png: bytes) -> None:

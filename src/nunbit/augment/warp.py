@@ -44,6 +44,7 @@ def warp(
     cval: float = 0.0,
     order: int = 1,
     keras_edges: bool = False,
+    out: NDArray[Pixel] | None = None,
 ) -> NDArray[Pixel]:
     """Return the picture seen through a matrix, interpolated once.
 
@@ -56,6 +57,7 @@ def warp(
         cval: Value beyond the border for ``constant``.
         order: Of the spline: 0 = nearest pixel, 1 = linear, 2 to 5 by SciPy, slowly.
         keras_edges: Whether ``wrap`` and ``constant`` are those of Keras' code.
+        out: Where the result may be put, contiguous and of the same kind; it need not be.
     Raises:
         OptionError: The fill mode or the order is none of these.
     """
@@ -67,6 +69,11 @@ def warp(
     own_edges = keras_edges and fill_mode in ("wrap", "constant")
     if order > 1:
         return _warp_scipy(picture, matrix, fill_mode, cval, order, own_edges)
+    if out is not None and not own_edges and picture.shape[2] in (1, 3, 4):
+        flags = _METHODS[order] | cv2.WARP_INVERSE_MAP
+        size, border = picture.shape[1::-1], _BORDERS[fill_mode]
+        cv2.warpAffine(picture, matrix, size, out, flags, border, (cval,) * 4)
+        return out
     moved = np.empty_like(picture, order="C")
     for part in _channel_groups(picture.shape[2]):
         source, target = picture[:, :, part], moved[:, :, part]

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from nunbit.data.pictures import PictureSet
 from nunbit.data.streaming import StreamedPixels
-from nunbit.errors import DataError
 from nunbit.randomness import make_rng
 
 __all__ = ["Batch", "Batches", "MixPlan", "Mixing", "Mover", "to_images"]
@@ -148,8 +147,7 @@ class Batches:
     def of_epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from step ``start`` on, each made one ahead.
 
-        Raises:
-            DataError: Of a stream, no picture of a batch can be read.
+        Of a stream a batch lacks the pictures that cannot be read, and may be empty.
         """
         parts = np.array_split(self.order(epoch), self.steps_per_epoch)
         skipped = sum(map(len, parts[:start]))
@@ -177,24 +175,38 @@ class Batches:
         pixels = self.pictures.pixels
         if not isinstance(pixels, StreamedPixels):
             return _FromArray(self.pictures)
-        return _FromStream(pixels.read(pixels.order(self.seed, epoch), skipped))
+        stream = pixels.read(pixels.order(self.seed, epoch), skipped)
+        return _FromStream(stream, pixels.shape[1:])
 
     def _make(self, taken: _Taken, epoch: int, movers: ThreadPoolExecutor) -> Batch:
         positions = taken.positions
         ids = self.pictures.ids[positions]
+        if not len(ids):
+            return Batch(to_images(taken.part(slice(None))), self.targets[:0], ids, epoch)
         pixels = self._moved(taken, epoch, movers)
         targets = self.targets[torch.from_numpy(positions)]
         if self.mixing is None:
             return Batch(to_images(pixels), targets, ids, epoch)
         plan = self.mixing.plan(ids, epoch)
-        partners = _FromArray(self.pictures).take(plan.partners)
+        partners = self._partners(plan.partners, taken)
         others = self._moved(partners, epoch, movers)
-        their = self.targets[torch.from_numpy(plan.partners)]
+        their = self.targets[torch.from_numpy(partners.positions)]
         mixed = self.mixing.targets(targets, their, torch.from_numpy(plan.share))
         if not self.mixing.on_device:
             return Batch(to_images(plan.mix(pixels, others)), mixed, ids, epoch)
-        beside = Batch(to_images(others), their, self.pictures.ids[plan.partners], epoch)
+        beside = Batch(to_images(others), their, self.pictures.ids[partners.positions], epoch)
         return Batch(to_images(pixels), mixed, ids, epoch, beside)
+
+    def _partners(self, positions: NDArray[np.int64], taken: _Taken) -> _Taken:
+        """Return the pictures to mix with; one that cannot be read is the picture itself."""
+        pixels = self.pictures.pixels
+        if not isinstance(pixels, StreamedPixels):
+            return _FromArray(self.pictures).take(positions)
+        found = pixels.each(self.pictures.rows[positions])
+        lost = np.array([each is None for each in found], dtype=bool)
+        own = taken.part(slice(None))
+        whole = np.stack([own[k] if each is None else each for k, each in enumerate(found)])
+        return _Taken(np.where(lost, taken.positions, positions), lambda part: whole[part])
 
     def _moved(self, taken: _Taken, epoch: int, movers: ThreadPoolExecutor) -> NDArray[np.uint8]:
         """Return the pictures, taken and augmented in threads, each thread a part of them."""
@@ -236,19 +248,15 @@ class _FromArray:
 class _FromStream:
     """Takes the next pictures of a stream; what cannot be read is left out."""
 
-    def __init__(self, stream: Generator[NDArray[np.uint8] | None]) -> None:
-        self.stream = stream
+    def __init__(self, stream: Generator[NDArray[np.uint8] | None], shape: tuple[int, ...]) -> None:
+        self.stream, self.shape = stream, shape
 
     def take(self, positions: NDArray[np.int64]) -> _Taken:
         found = list(itertools.islice(self.stream, len(positions)))
-        kept = np.array([pixels is not None for pixels in found])
-        if not kept.any():
-            raise DataError(
-                f"none of the {len(positions)} pictures of a batch can be read. Look at them with "
-                "`nunbit check`, which also writes a list for `--exclude`."
-            )
-        pixels = np.stack([p for p in found if p is not None])
-        return _Taken(positions[kept], lambda part: pixels[part])
+        kept = np.array([pixels is not None for pixels in found], dtype=bool)
+        readable = [pixels for pixels in found if pixels is not None]
+        whole = np.stack(readable) if readable else np.empty((0, *self.shape), np.uint8)
+        return _Taken(positions[kept], lambda part: whole[part])
 
     def close(self) -> None:
         self.stream.close()

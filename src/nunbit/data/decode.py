@@ -17,14 +17,15 @@ OpenCV releases the interpreter lock, so threads suffice (see ADR 0004).
 from __future__ import annotations
 
 import importlib
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.headers import avif_turns, exif_orientation, is_tiff, png_header, tiff_tag
-from nunbit.data.sizes import is_heic, is_jpeg, picture_size
+from nunbit.data.sizes import is_heic, is_jpeg, jpeg_frame, picture_size
 from nunbit.errors import PictureError
 
 __all__ = ["BACKGROUND", "MAX_PIXELS", "Shrink", "decode", "orient", "shrink_for"]
@@ -42,11 +43,13 @@ Source: the size at which Pillow raises ``DecompressionBombError``.
 """
 
 _REDUCED: dict[int, int] = {
-    1: cv2.IMREAD_ANYCOLOR,
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2 | cv2.IMREAD_ANYCOLOR,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4 | cv2.IMREAD_ANYCOLOR,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_ANYCOLOR,
+    1: 0,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
+"""Flags that add the scale to the flag of the colours."""
+
 _HEIC_READERS = ("pi_heif", "pillow_heif")
 _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES = 262, 277, 338  # TIFF tags
 _WHITE_IS_ZERO, _UNASSOCIATED = 0, 2  # their values
@@ -74,20 +77,17 @@ def decode(data: bytes, *, shrink: Shrink = 1) -> NDArray[np.uint8]:
     """
     if not data:
         raise PictureError("the file is empty")
-    png = png_header(data)
-    if png is not None and not png.is_whole:  # libpng would print it, or pass over it
-        raise PictureError("damaged or truncated")
     size = picture_size(data)
     if size is not None and size[0] * size[1] > MAX_PIXELS:
         raise PictureError(
             f"claims to have {size[0]}×{size[1]} pixels, expected at most {MAX_PIXELS:,} in all"
         )
-    try:
-        pixels = _read(data, shrink)
-    except cv2.error as error:
-        raise PictureError(f"cannot be decoded ({error.err})") from error
-    if pixels is None or pixels.size == 0:
-        raise PictureError("damaged, truncated, or not a picture")
+    if is_jpeg(data):
+        return _decode_jpeg(data, shrink)
+    png = png_header(data)
+    if png is not None and not png.is_whole:  # libpng would print it, or pass over it
+        raise PictureError("damaged or truncated")
+    pixels = _checked(_read, data)
     if png is not None and pixels.ndim == 2 and png.clear_pixel is not None:
         pixels = np.where(pixels == png.clear_pixel, _white(pixels), pixels)
     return _to_grey_or_rgb(_to_8_bit(pixels))
@@ -113,11 +113,28 @@ def shrink_for(data: bytes, size: int, *, longest: bool = False) -> Shrink:
     return 2 if side >= 2 * size else 1
 
 
-def _read(data: bytes, shrink: Shrink) -> NDArray[np.generic] | None:
+def _checked(read: Callable[[bytes], NDArray[Any] | None], data: bytes) -> NDArray[Any]:
+    """Call a decoder of OpenCV; whatever goes wrong is one kind of error."""
+    try:
+        pixels = read(data)
+    except cv2.error as error:
+        raise PictureError(f"cannot be decoded ({error.err})") from error
+    if pixels is None or pixels.size == 0:
+        raise PictureError("damaged, truncated, or not a picture")
+    return pixels
+
+
+def _decode_jpeg(data: bytes, shrink: Shrink) -> NDArray[np.uint8]:
+    """Decode a JPEG: grey stays grey, CMYK becomes RGB, EXIF orientation is applied."""
+    frame = jpeg_frame(data)
+    is_rgb = frame is not None and frame[2] == 3
+    flags = _REDUCED[shrink] | (cv2.IMREAD_COLOR_RGB if is_rgb else cv2.IMREAD_ANYCOLOR)
+    pixels = _to_8_bit(_checked(lambda d: cv2.imdecode(np.frombuffer(d, np.uint8), flags), data))
+    return pixels if is_rgb and pixels.ndim == 3 else _to_grey_or_rgb(pixels)
+
+
+def _read(data: bytes) -> NDArray[np.generic] | None:
     buffer = np.frombuffer(data, dtype=np.uint8)
-    if is_jpeg(data):
-        # Greyscale stays grey, CMYK becomes BGR, EXIF orientation is applied.
-        return cv2.imdecode(buffer, _REDUCED[shrink])
     if is_heic(data):
         return _read_heic(data)
     pixels: NDArray[np.generic] | None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nunbit.data.split_files import csv_delimiter, csv_text, plain_name
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, StorageError, name_list
 from nunbit.storage import write_atomic
@@ -21,6 +22,8 @@ from nunbit.storage import write_atomic
 __all__ = ["apply_exclusions", "check_free", "read_exclusions", "write_exclusions"]
 
 HEADER = ("path", "reason")
+EMPTY = ("path,reason", "path;reason", "path\treason")
+"""First lines of lists that leave out nothing."""
 
 
 def check_free(path: str | os.PathLike[str]) -> None:
@@ -43,18 +46,14 @@ def write_exclusions(path: str | os.PathLike[str], pictures: Iterable[tuple[str,
         StorageError: The file is there already, or cannot be written.
     """
     check_free(path)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(pictures)
-    write_atomic(Path(path), text.getvalue())
+    write_atomic(Path(path), csv_text([HEADER, *pictures]))
 
 
 def read_exclusions(path: str | os.PathLike[str]) -> list[str]:
     """Read the names of a list, each once, in order.
 
-    A CSV is told by its first line, which starts with ``path``; any other file is one
-    path a line. Empty lines are passed over.
+    A CSV (commas, semicolons or tabs) is told by its first line, which starts with
+    ``path``; any other file is one path a line. Empty lines are passed over.
 
     Raises:
         DataError: The file cannot be read, or names no picture.
@@ -68,12 +67,12 @@ def read_exclusions(path: str | os.PathLike[str]) -> list[str]:
         ) from error
     text = raw.decode("utf-8-sig", "surrogateescape")
     first = text.partition("\n")[0].rstrip("\r")
-    if first.partition(",")[0].strip().strip('"').lower() == HEADER[0]:
+    if first.partition(csv_delimiter(first))[0].strip().strip('"').lower() == HEADER[0]:
         names = _names_of_csv(text, path)
     else:
         names = [line.rstrip("\r") for line in text.split("\n")]
     names = list(dict.fromkeys(name for name in names if name.strip()))
-    if "\0" in text or (not names and first.strip() != "path,reason"):
+    if "\0" in text or (not names and first.strip() not in EMPTY):
         raise DataError(
             f"the list `{path}` names no picture. Expected a CSV with the column `path`, or one "
             "path a line."
@@ -83,7 +82,8 @@ def read_exclusions(path: str | os.PathLike[str]) -> list[str]:
 
 def _names_of_csv(text: str, path: str | os.PathLike[str]) -> list[str]:
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        delimiter = csv_delimiter(text.partition("\n")[0])
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter))
     except csv.Error as error:
         raise DataError(
             f"the list `{path}` is no CSV: {error}. Expected the columns `path,reason`, with "
@@ -101,8 +101,9 @@ def apply_exclusions(table: PictureTable, names: Sequence[str]) -> tuple[Picture
     Raises:
         DataError: No picture would be left.
     """
-    wanted = {name.removeprefix("./") for name in names}
-    kept = np.array([name not in wanted for name in table.names], dtype=bool)
+    wanted = {plain_name(name) for name in names}
+    there = [plain_name(name) for name in table.names]
+    kept = np.array([name not in wanted for name in there], dtype=bool)
     if len(table) and not kept.any():
         raise DataError(
             f"the list leaves out all {len(table):,} pictures of {table.source}. "
@@ -112,7 +113,7 @@ def apply_exclusions(table: PictureTable, names: Sequence[str]) -> tuple[Picture
     out = int((~kept).sum())
     if out:
         notes.append(f"left out as listed: {out:,} {'picture' if out == 1 else 'pictures'}")
-    unknown = sorted(wanted - set(table.names))
+    unknown = sorted(wanted - set(there))
     if unknown:
         notes.append(
             f"{len(unknown):,} listed {'name matches' if len(unknown) == 1 else 'names match'} "

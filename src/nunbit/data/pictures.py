@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from nunbit.data.checks.fast import fast_findings
 from nunbit.data.checks.findings import Findings
 from nunbit.data.options import DataOptions, Fit
-from nunbit.data.pixels import Pixels, Unreadable
+from nunbit.data.pixels import Pixels, Unreadable, processors
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.reading import (
     Decoded,
@@ -238,15 +239,20 @@ def _mean_and_std(pictures: PictureSet) -> tuple[tuple[float, ...], tuple[float,
         np.linspace(0, len(pictures) - 1, min(sample, len(pictures))).astype(np.int64)
     )
     *_, side, channels = pixels.shape
-    sums, squares, count = np.zeros(channels), np.zeros(channels), 0
-    for start in range(0, len(positions), 64):
-        part = positions[start : start + 64]
+    parts = [positions[start : start + 64] for start in range(0, len(positions), 64)]
+
+    def look(part: NDArray[np.int64]) -> tuple[int, NDArray[Any], NDArray[Any]]:
         whole = pixels.readable(part) if isinstance(pixels, StreamedPixels) else pictures.take(part)
-        if len(whole):  # as one tall picture
-            found, spread = cv2.meanStdDev(np.ascontiguousarray(whole).reshape(-1, side, channels))
-            sums += len(whole) * found[:, 0]
-            squares += len(whole) * (found[:, 0] ** 2 + spread[:, 0] ** 2)
-            count += len(whole)
+        if not len(whole):
+            return 0, np.zeros(channels), np.zeros(channels)
+        # All of them as one tall picture.
+        found, spread = cv2.meanStdDev(np.ascontiguousarray(whole).reshape(-1, side, channels))
+        mean = np.asarray(found)[:, 0]
+        return len(whole), len(whole) * mean, len(whole) * (mean**2 + np.asarray(spread)[:, 0] ** 2)
+
+    with ThreadPoolExecutor(processors()) as pool:
+        counts, totals, powers = zip(*pool.map(look, parts), strict=True)
+    count, sums, squares = sum(counts), np.sum(totals, 0), np.sum(powers, 0)
     if count == 0:
         raise DataError(
             f"none of the {len(positions):,} training pictures looked at can be read. Look at "

@@ -157,7 +157,7 @@ def decode_table(
         failed = _decode_rows(table, preprocessing, pixels, range(len(table)), threads, on_progress)
         return pixels, _named(table, failed)
     found = cache.find(fingerprint)
-    if found is not None:
+    if found is not None and _still_fail(table, preprocessing, found.failed):
         on_progress(len(table))
         kept: Pixels = found.pixels if found.pixels.nbytes > budget_bytes else found.pixels[:]
         return kept, _named(table, dict(found.failed))
@@ -167,48 +167,56 @@ def decode_table(
             draft = cache.new_draft()
             pixels = FilePixels.create(draft, shape)
         except OSError:
-            pixels = _make_array(shape, budget_bytes)
+            draft, pixels = None, _make_array(shape, budget_bytes)
     else:
         pixels = _make_array(shape, budget_bytes)
     try:
-        failed, missing = _take_over(cache, fingerprint, pixels)
+        missing = _take_over(cache, fingerprint, pixels).tolist()
         if len(missing) < len(table):
             on_progress(len(table) - len(missing))
-        failed |= _decode_rows(table, preprocessing, pixels, missing, threads, on_progress)
+        failed = _decode_rows(table, preprocessing, pixels, missing, threads, on_progress)
         about = {"source": table.source, "pictures": len(table), "image_size": size}
         with contextlib.suppress(OSError):  # the run goes on without it
             cache.keep(fingerprint, draft or pixels, failed, about)
             draft = None
     finally:
-        if draft is not None:  # interrupted, or not kept: the mapping stays valid
+        if draft is not None:  # interrupted, or not kept: what is open stays open
             draft.unlink(missing_ok=True)
     return pixels, _named(table, failed)
 
 
-def _take_over(
-    cache: PixelCache, fingerprint: Fingerprint, pixels: Pixels
-) -> tuple[dict[int, str], Sequence[int]]:
-    """Copy rows from older entries; return those that could not be read, and those to decode."""
-    failed: dict[int, str] = {}
+def _still_fail(
+    table: PictureTable, preprocessing: Preprocessing, failed: Mapping[int, str]
+) -> bool:
+    """Return whether what could not be read the last time cannot be read now.
+
+    The reason may have been a full table of open files, or a reader that is installed now.
+    """
+    for row in failed:
+        try:
+            preprocessing.prepare(table.store.read(int(table.ids[row])))
+        except PictureError:
+            continue
+        return False
+    return True
+
+
+def _take_over(cache: PixelCache, fingerprint: Fingerprint, pixels: Pixels) -> NDArray[np.int64]:
+    """Copy rows that could be read from older entries; return those to decode."""
     wanted = np.arange(len(pixels))
     for entry in cache.alike(fingerprint):
-        if entry.pixels.shape[1:] != pixels.shape[1:]:
+        if entry.pixels.shape[1:] != pixels.shape[1:] or not len(entry.rows):
             continue
         order = np.argsort(entry.rows, kind="stable")
         at = np.searchsorted(entry.rows[order], fingerprint.rows[wanted])
         there = order[np.minimum(at, len(order) - 1)]
         same = entry.rows[there] == fingerprint.rows[wanted]
+        same &= ~np.isin(there, list(entry.failed))  # these are tried again
         for start in range(0, len(wanted), CHUNK):
             part = slice(start, start + CHUNK)
-            mine, theirs = wanted[part][same[part]], there[part][same[part]]
-            pixels[mine] = entry.pixels[theirs]
-            failed |= {
-                int(row): entry.failed[int(old)]
-                for row, old in zip(mine, theirs, strict=True)
-                if int(old) in entry.failed
-            }
+            pixels[wanted[part][same[part]]] = entry.pixels[there[part][same[part]]]
         wanted = wanted[~same]
-    return failed, wanted.tolist()
+    return wanted
 
 
 def _decode_rows(
@@ -226,9 +234,18 @@ def _decode_rows(
         part = rows[start : start + CHUNK]
         for row in part:
             try:
-                pixels[row] = preprocessing.prepare(table.store.read(int(table.ids[row])))
+                picture = preprocessing.prepare(table.store.read(int(table.ids[row])))
             except PictureError as error:
                 failed[row] = str(error)
+                continue
+            try:
+                pixels[row] = picture
+            except OSError as error:
+                raise StorageError(
+                    f"decoded pictures cannot be written: {error.strerror} after {row:,} of "
+                    f"{len(pixels):,}. Make room, set TMPDIR and NUNBIT_CACHE to folders with "
+                    "room, or pass a smaller `--image-size`."
+                ) from error
         return len(part)
 
     done = len(pixels) - len(rows)

@@ -16,7 +16,7 @@ import struct
 
 from nunbit.data.headers import is_tiff, tiff_tag
 
-__all__ = ["is_heic", "is_jpeg", "picture_size"]
+__all__ = ["is_heic", "is_jpeg", "jpeg_frame", "picture_size"]
 
 _NO_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # JPEG markers that stand alone
 _FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG start of frame
@@ -48,7 +48,8 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
     """
     try:
         if is_jpeg(data):
-            return _jpeg(data)
+            frame = jpeg_frame(data)
+            return frame[:2] if frame else None
         if data.startswith(b"\x89PNG\r\n\x1a\n"):
             return _pair(">II", data, 16)
         if data[:6] in (b"GIF87a", b"GIF89a"):
@@ -75,7 +76,8 @@ def _pair(form: str, data: bytes, start: int) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _jpeg(data: bytes) -> tuple[int, int] | None:
+def jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
+    """Return width, height and number of channels of a JPEG; None where it does not say."""
     at = 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
@@ -86,12 +88,14 @@ def _jpeg(data: bytes) -> tuple[int, int] | None:
         elif marker in _NO_LENGTH:
             at += 2
         elif marker in _FRAME:
+            if at + 10 > len(data):
+                return None
             height, width = _pair(">HH", data, at + 5)
-            return width, height
+            return width, height, data[at + 9]
         elif marker == 0xDA:  # pixels begin before any frame was announced
             return None
         else:
-            at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
     return None
 
 

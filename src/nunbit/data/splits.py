@@ -13,19 +13,17 @@ always respected.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.options import DataOptions
-from nunbit.data.table import SPLITS, PictureTable
+from nunbit.data.split_files import read_split, split_as_read, split_csv
+from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, OptionError, did_you_mean, name_list
 from nunbit.randomness import make_rng
 
@@ -44,10 +42,6 @@ __all__ = [
     "strata_of",
     "stratified_counts",
 ]
-
-SPLIT_FILE = "split.csv"
-"""Name of the file that a run keeps its split in."""
-
 
 def stratified_counts(sizes: NDArray[np.int64], frac: float) -> NDArray[np.int64]:
     """Return how many pictures each stratum gives, together ``round(frac * total)``.
@@ -231,62 +225,6 @@ def split_by_position(table: PictureTable, *, frac: float) -> PictureTable:
     return replace(table, split=split)
 
 
-def read_split(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read which picture is in which split from a CSV ``path,...,split``, or a run folder.
-
-    Raises:
-        DataError: There is no such file, or it says something else.
-    """
-    file = Path(path)
-    file = file / SPLIT_FILE if file.is_dir() else file
-    try:
-        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except OSError as error:
-        raise DataError(f"split file `{file}` cannot be read: {error.strerror}.") from error
-    except csv.Error as error:
-        raise DataError(f"split file `{file}` is no CSV: {error}.") from error
-    lacking = [name for name in ("path", "split") if rows and name not in rows[0]]
-    if lacking or not rows:
-        raise DataError(
-            f"split file `{file}` has {'no rows' if not rows else f'no column `{lacking[0]}`'}, "
-            "expected columns `path` and `split`, as the `split.csv` of a run has them."
-        )
-    found = {str(row["path"]): str(row["split"]) for row in rows}
-    strange = sorted({split for split in found.values() if split not in SPLITS})
-    if strange:
-        raise DataError(
-            f"split file `{file}` names the split `{strange[0]}`, expected {', '.join(SPLITS)}."
-        )
-    return found
-
-
-def split_as_read(table: PictureTable, split_of: dict[str, str], *, file: str) -> PictureTable:
-    """Return the pictures that a split file names, in the splits that it names.
-
-    Pictures that the file does not name are left out, and a note says how many.
-
-    Raises:
-        DataError: The file names none of the training pictures.
-    """
-    split = np.array([split_of.get(name, "") for name in table.names], dtype="<U10")
-    known = np.flatnonzero(split != "")
-    part = replace(table.select(known), split=split[known])
-    notes = list(table.notes)
-    if not part.has_split("train"):
-        raise DataError(
-            f"`{file}` names none of the training pictures of `{table.source}` (it names "
-            f"{name_list(split_of, limit=3)}). Take the split of a run on the same source."
-        )
-    if len(part) < len(table):
-        names = name_list([n for n, s in zip(table.names, split, strict=True) if not s], limit=3)
-        notes.append(f"left out: {len(table) - len(part):,} pictures not in `{file}` ({names})")
-    gone = len(split_of) - len(part)
-    if gone > 0:
-        notes.append(f"{gone:,} pictures that `{file}` names are not there")
-    return replace(part, notes=tuple(notes))
-
-
 def group_by_name(table: PictureTable, pattern: str) -> PictureTable:
     r"""Group pictures by what a regular expression finds in their names.
 
@@ -294,7 +232,7 @@ def group_by_name(table: PictureTable, pattern: str) -> PictureTable:
         pattern: What its first group matches, or the whole of it where it has no
             group, is the name of the group: ``patient(\d+)``.
     Raises:
-        OptionError: It is no regular expression, or some names do not match.
+        OptionError: It is no regular expression, or finds nothing in some names.
 
     Example:
         >>> re.search(r"patient(\d+)", "cat/patient07-3.jpg")[1]
@@ -313,6 +251,13 @@ def group_by_name(table: PictureTable, pattern: str) -> PictureTable:
             r"`patient(\d+)`."
         )
     groups = [match[1 if find.groups else 0] or "" for match in found if match is not None]
+    empty = [name for name, group in zip(table.names, groups, strict=True) if not group]
+    if empty:
+        raise OptionError(
+            f"`--group-by {pattern}` finds an empty text in {len(empty):,} of {len(table):,} "
+            f"names: {name_list(empty, limit=3)}. They would all be one group. Expected a pattern "
+            r"that finds something in every name, such as `patient(\d+)`."
+        )
     return replace(table, group=np.array(groups, dtype=np.str_))
 
 
@@ -344,24 +289,77 @@ def cut_validation(table: PictureTable, options: DataOptions) -> PictureTable:
     """Choose the validation pictures as the options ask for.
 
     Raises:
-        DataError: The source does not allow it.
+        DataError: The source does not allow it, a class would have no picture to train
+            on, or no picture would be kept for validation.
     """
+    if options.split not in ("random", "position") and options.fold is None:
+        cut = split_as_read(table, read_split(options.split), file=options.split)
+        _check_train(table, cut, options)
+        return cut
     if options.fold is not None:
         fold, folds = parse_fold(options.fold)
-        return split_fold(table, fold=fold, folds=folds, seed=options.seed)
-    if options.split == "random":
-        return split_validation(table, frac=options.validation, seed=options.seed)
-    if options.split == "position":
-        return split_by_position(table, frac=options.validation)
-    return split_as_read(table, read_split(options.split), file=options.split)
+        cut = split_fold(table, fold=fold, folds=folds, seed=options.seed)
+    elif options.split == "random":
+        cut = split_validation(table, frac=options.validation, seed=options.seed)
+    else:
+        cut = split_by_position(table, frac=options.validation)
+    _check_train(table, cut, options)
+    if options.validation > 0 and not cut.has_split("validation"):
+        raise DataError(_no_validation(table, options))
+    return cut
 
 
-def split_csv(table: PictureTable) -> str:
-    """Return the table as CSV text ``path,label,split[,group]``, for the run folder."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "split", *([] if table.group is None else ["group"])])
-    for row, name in enumerate(table.names):
-        group = [] if table.group is None else [table.group[row]]
-        writer.writerow([name, table.label_text(row), table.split[row], *group])
-    return text.getvalue()
+def _check_train(table: PictureTable, cut: PictureTable, options: DataOptions) -> None:
+    """Refuse a cut that takes all training pictures of a class."""
+    if table.kind != "class":
+        return
+    before, after = (
+        np.bincount(strata_of(each)[each.split == "train"] + 1, minlength=len(each.classes) + 1)[1:]
+        for each in (table, cut)
+    )
+    gone = [table.classes[k] for k in np.flatnonzero((before > 0) & (after == 0))]
+    if not gone:
+        return
+    named = name_list((f"`{name}`" for name in gone), limit=5)
+    if options.fold is None and options.split not in ("random", "position"):
+        raise DataError(
+            f"`{options.split}` names no picture of {named} to train on, but `{table.source}` has "
+            f"some. Add them to the file, or pass `--skip-class {gone[0]}`."
+        )
+    way = f"`--fold {options.fold}`" if options.fold else f"`--validation {options.validation:g}`"
+    if table.group is None:
+        raise DataError(
+            f"{way} would keep all pictures of {named} for validation, expected at least one to "
+            f"train on. Add pictures, or pass `--skip-class {gone[0]}`."
+        )
+    rows = (strata_of(table) == table.classes.index(gone[0])) & (table.split == "train")
+    groups = np.unique(table.group[rows])
+    how_many = "one group" if len(groups) == 1 else f"{len(groups)} groups"
+    listed = name_list((f"`{each}`" for each in groups), limit=3)
+    raise DataError(
+        f"{way} would keep all pictures of {named} for validation: `{gone[0]}` has {how_many} only "
+        f"({listed}), and groups are never parted. Add pictures of other groups, cut another way, "
+        f"or pass `--skip-class {gone[0]}`."
+    )
+
+
+def _no_validation(table: PictureTable, options: DataOptions) -> str:
+    """Say why no picture was kept for validation."""
+    train = table.split == "train"
+    if table.group is not None:
+        count = len(np.unique(table.group[train]))
+        why = (
+            "all pictures are of one group"
+            if count == 1
+            else "every class has one group only, and groups are never parted"
+        )
+        advice = "Give finer groups, or pictures of more groups"
+    else:
+        _, sizes = np.unique(strata_of(table)[train], return_counts=True)
+        most = int(sizes.max(initial=0))
+        why = f"the largest class has {most:,} pictures to train on, and that share of it is none"
+        advice = f"Pass at least `--validation {np.ceil(100 / max(most, 2)) / 100:g}`"
+    return (
+        f"`--validation {options.validation:g}` would keep no picture for validation: {why}. "
+        f"{advice}, or `--validation 0` to train without."
+    )

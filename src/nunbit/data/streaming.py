@@ -8,6 +8,7 @@ reached at once. Decoding runs a few batches ahead in threads.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,8 +26,8 @@ from nunbit.randomness import make_rng
 
 __all__ = ["StreamedPixels"]
 
-AHEAD = 256
-"""Decoded pictures that wait at most to be asked for."""
+AHEAD, AHEAD_BYTES = 256, 64 << 20
+"""Decoded pictures that wait at most to be asked for: their number, and their bytes."""
 
 
 class StreamedPixels:
@@ -67,8 +68,7 @@ class StreamedPixels:
         Raises:
             DataError: One of them cannot be read.
         """
-        with ThreadPoolExecutor(processors()) as pool:
-            found = list(pool.map(self._decode_row, np.atleast_1d(rows).tolist()))
+        found = self.each(rows)
         lost = [row for row, pixels in zip(rows, found, strict=True) if pixels is None]
         if lost:
             first = self.unreadable[int(lost[0])]
@@ -78,10 +78,14 @@ class StreamedPixels:
             )
         return np.stack([pixels for pixels in found if pixels is not None])
 
+    def each(self, rows: NDArray[np.int64]) -> list[NDArray[np.uint8] | None]:
+        """Return pictures by row, None for those that cannot be read."""
+        with ThreadPoolExecutor(processors()) as pool:
+            return list(pool.map(self._decode_row, np.atleast_1d(rows).tolist()))
+
     def readable(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return those pictures that can be read: uint8 (B', S, S, C)."""
-        with ThreadPoolExecutor(processors()) as pool:
-            found = [p for p in pool.map(self._decode_row, rows.tolist()) if p is not None]
+        found = [pixels for pixels in self.each(rows) if pixels is not None]
         return np.stack(found) if found else np.empty((0, *self.shape[1:]), np.uint8)
 
     def order(self, seed: int, epoch: int) -> EpochOrder:
@@ -98,18 +102,19 @@ class StreamedPixels:
             DataError: A shard has vanished or cannot be read on.
         """
         rows = order.rows[start:].tolist()
+        ahead = max(8, min(AHEAD, AHEAD_BYTES // math.prod(self.shape[1:])))
         waiting: deque[Future[NDArray[np.uint8] | None]] = deque()
         with ThreadPoolExecutor(processors()) as pool:
             if self._stream is not None:
                 files = self._stream.read(order, start)
                 for row, data in zip(rows, files, strict=True):
                     waiting.append(pool.submit(self._decode, row, data))
-                    if len(waiting) > AHEAD:
+                    if len(waiting) > ahead:
                         yield waiting.popleft().result()
             else:
                 for row in rows:
                     waiting.append(pool.submit(self._decode_row, row))
-                    if len(waiting) > AHEAD:
+                    if len(waiting) > ahead:
                         yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.data.buffers import Scratch
 from nunbit.data.pixels import processors
 from nunbit.keras.draw import Parameters
 from nunbit.keras.standardize import Normalisation
@@ -17,6 +18,7 @@ from nunbit.keras.transform import Transform
 
 __all__ = ["fill_batch", "in_threads"]
 
+_scratch = Scratch()
 _pools: dict[int, ThreadPoolExecutor] = {}  # by process: threads do not survive a fork
 
 
@@ -69,7 +71,7 @@ def fill_batch(
     factor = None if scale is None else work.dtype.type(scale)
 
     def fill(k: int) -> None:
-        moved = transform.apply(pictures(k), parameters[k], matrices[k], top=top)
+        moved = transform.apply(pictures(k), parameters[k], matrices[k], top=top, scratch=_scratch)
         if factor is None:
             view[k] = moved
         else:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.data.buffers import ArrayPool
 from nunbit.errors import OptionError
 from nunbit.keras._bridge import joined_class
 from nunbit.keras.batches import fill_batch
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["Iterator"]
 
 Indices = NDArray[np.int64]
+
+_pool = ArrayPool()
 
 
 class Iterator(ABC):
@@ -170,7 +173,7 @@ class Iterator(ABC):
         top: float | None,
     ) -> NDArray[Any]:
         """Move and normalise pictures given by their position in the batch."""
-        batch = np.empty((len(parameters), *shape), dtype=self.dtype)
+        batch = _pool.empty((len(parameters), *shape), self.dtype)
         chosen = parameters if self._augments else [{} for _ in parameters]
         fill_batch(
             batch,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nunbit.augment.affine import Movements
 from nunbit.augment.warp import FillMode, warp
+from nunbit.data.buffers import Scratch
 from nunbit.errors import ShapeError
 from nunbit.keras.draw import Parameters
 
@@ -76,6 +77,7 @@ class Transform:
         matrix: NDArray[np.float64] | None,
         *,
         top: float | None = None,
+        scratch: Scratch | None = None,
     ) -> Picture:
         """Apply the parameters of one picture.
 
@@ -85,13 +87,17 @@ class Transform:
         Args:
             matrix: From :meth:`matrices`.
             top: White, for brightness; None = found from the picture.
+            scratch: Where the result may lie; it then lasts until the next picture.
         """
-        moved = picture if matrix is None else self._warp(picture, matrix)
+        moved = picture if matrix is None else self._warp(picture, matrix, scratch)
         intensity = parameters.get("channel_shift_intensity")
         if intensity is not None:
             moved = shift_channels(moved, intensity)
         moved = _flip(
-            moved, bool(parameters.get("flip_horizontal")), bool(parameters.get("flip_vertical"))
+            moved,
+            bool(parameters.get("flip_horizontal")),
+            bool(parameters.get("flip_vertical")),
+            scratch,
         )
         factor = parameters.get("brightness")
         if factor is None:
@@ -102,27 +108,36 @@ class Transform:
             return _brightness_8_bit(moved, factor)
         return shift_brightness(moved, factor, top=top)
 
-    def _warp(self, picture: Picture, matrix: NDArray[np.float64]) -> Picture:
+    def _warp(
+        self, picture: Picture, matrix: NDArray[np.float64], scratch: Scratch | None
+    ) -> Picture:
+        source, out = np.ascontiguousarray(picture, dtype=np.float32), None
+        if scratch is not None:
+            source = scratch.array("source", picture.shape, np.float32)
+            np.copyto(source, picture, casting="unsafe")
+            out = scratch.array("moved", picture.shape, np.float32)
         moved = warp(
-            np.ascontiguousarray(picture, dtype=np.float32),
+            source,
             matrix,
             fill_mode=self.fill_mode,
             cval=float(self.cval),
             order=self.order,
             keras_edges=self.keras_code,
+            out=out,
         )
         floating = np.issubdtype(picture.dtype, np.floating)
         return moved.astype(picture.dtype, copy=False) if floating else moved
 
 
-def _flip(picture: Picture, horizontal: bool, vertical: bool) -> Picture:
+def _flip(picture: Picture, horizontal: bool, vertical: bool, scratch: Scratch | None) -> Picture:
     if not (horizontal or vertical):
         return picture
     if picture.dtype not in (np.uint8, np.float32) or picture.shape[2] > 4:
         turned = picture[:, ::-1] if horizontal else picture
         return turned[::-1] if vertical else turned
     axis = -1 if horizontal and vertical else 1 if horizontal else 0  # OpenCV's words for it
-    return cv2.flip(np.ascontiguousarray(picture), axis).reshape(picture.shape)
+    out = None if scratch is None else scratch.array("turned", picture.shape, picture.dtype)
+    return cv2.flip(np.ascontiguousarray(picture), axis, out).reshape(picture.shape)
 
 
 def shift_channels(picture: Picture, intensity: float) -> Picture:

@@ -87,6 +87,9 @@ def _train_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> No
     job.model.network.train()
     started = time.perf_counter()
     for batch in job.batches.of_epoch(progress.epoch, start=progress.step):
+        if not len(batch):  # of a stream, where none of its pictures can be read
+            progress.step += 1
+            continue
         global_step = progress.epoch * steps + progress.step
         progress.lr = progress.peak_lr * job.schedule(global_step)
         for group in job.optimizer.param_groups:
@@ -138,7 +141,7 @@ def _train_step(job: Job, batch: Batch, progress: Progress) -> dict[str, float]:
 
 def _end_epoch(job: Job, progress: Progress) -> None:
     """Validate, write the history, tell the callbacks, go on to the next epoch."""
-    logs = {name: value / progress.seen for name, value in progress.sums.items()}
+    logs = {name: value / max(progress.seen, 1) for name, value in progress.sums.items()}
     if job.validation is not None:
         _call(job, progress, "on_validation_begin", logs=logs)
         logs |= {f"val_{name}": value for name, value in _validate(job, job.validation).items()}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shutil
 import stat
 import struct
 import tarfile
 import threading
+import unicodedata
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 
 from nunbit.data.sources.archives import ArchiveLimits, is_archive, open_archive
 from nunbit.data.sources.opening import open_archive_source, open_source
+from nunbit.data.sources.stores import ZipStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, PictureError, StorageError
 
@@ -152,6 +155,23 @@ def test_a_packed_tar_goes_to_a_file_without_a_name_where_memory_ends(
         open_archive_source(path, where="it", limits=ArchiveLimits(memory_bytes=500))
 
 
+def test_a_packed_tar_leaves_half_of_the_free_disk(
+    pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pack(FILES, "set.tar.gz")
+    limits = ArchiveLimits(memory_bytes=500)
+    total = sum(map(len, FILES.values()))
+
+    def free(size: int) -> None:
+        monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(0, 0, size))
+
+    free(2 * total - 2)
+    with pytest.raises(StorageError, match=r"takes more than half of the room that is free in `"):
+        open_archive_source(path, where="it", limits=limits)
+    free(2 * total)
+    assert content(open_archive_source(path, where="it", limits=limits)) == EXPECTED
+
+
 @pytest.mark.parametrize("kind", [".zip", ".tar", ".tar.gz"])
 @pytest.mark.parametrize("top", ["", "all/"])
 def test_a_csv_at_the_top_describes_the_pictures(pack: Pack, kind: str, top: str) -> None:
@@ -181,11 +201,66 @@ def test_a_csv_of_something_else_does_not_hide_class_folders(pack: Pack) -> None
     assert table.notes == ("left out: 1 file of other kinds (1 × .csv)",)
 
 
+def test_of_several_csv_files_the_one_that_names_pictures_counts(pack: Pack) -> None:
+    table = b"path,label\nimages/1.png,cat\nimages/2.png,dog\n"
+    files = {"images/1.png": b"1", "images/2.png": b"2", "submission.csv": b"id,p\n1,0\n"}
+    found = open_source(pack({**files, "labels.csv": table}))
+    assert found.classes == ("cat", "dog")
+    found = open_source(pack({**files, "labels.csv": table, "more.csv": table}))
+    assert found.classes == ("images",)
+    assert found.notes[-1] == (
+        "not used: 2 CSV files that name pictures, where one was expected: `labels.csv`, `more.csv`"
+    )
+
+
+def test_names_in_a_csv_are_found_in_both_forms_of_their_letters(pack: Pack) -> None:
+    apart = unicodedata.normalize("NFD", "고양이/é.png")
+    table = "path,label\n고양이/é.png,cat\nb.png,dog\n".encode()
+    found = open_source(pack({apart: b"1", "b.png": b"2", "list.csv": table}))
+    assert found.names == [apart, "b.png"]
+    assert found.store.read(0) == b"1"
+
+
 def test_flat_files_in_an_archive(pack: Pack) -> None:
     files = {f"top/{c}.{k}.jpg": b"-" for c in ("cat", "dog") for k in range(2)}
     table = open_source(pack({**files, "README": b"-"}))
     assert table.classes == ("cat", "dog")
     assert table.names == ["cat.0.jpg", "cat.1.jpg", "dog.0.jpg", "dog.1.jpg"]
+
+
+@pytest.mark.parametrize("kind", [".zip", ".tar", ".tar.gz"])
+def test_a_csv_cannot_name_members_that_are_no_pictures_by_their_names(
+    pack: Pack, kind: str
+) -> None:
+    """They are not weighed when the archive is opened, nor kept of a packed tar."""
+    table = b"path,label\na.png,x\nimg/0,x\nimg/1.dat,y\nimg/2,y\ngone.png,y\n"
+    other = {f"img/{k}": f"bytes {k}".encode() * 30 for k in (0, "1.dat", 2)}
+    path = pack({"list.csv": table, **other, "a.png": b"-"}, f"set{kind}")
+    with pytest.raises(
+        DataError,
+        match=r"names that do not end as those of pictures \(3\): line 3: `img/0`, line 4: "
+        r"`img/1.dat`, line 5: `img/2`.* Unpack the archive and give the folder"
+        r"(.|\n)*missing files \(1\): line 6: `gone.png`",
+    ):
+        open_source(path)
+    archive = open_archive(path, where="`it`")
+    with pytest.raises(DataError, match="`it`: `img/0` is not read: its name does not end as"):
+        archive.make_store(["a.png", "img/0"])
+
+
+def test_a_bomb_in_a_zip_is_not_unpacked_for_a_csv(pack: Pack) -> None:
+    table = b"path,label\na.png,x\nbomb.dat,y\n"
+    path = pack({"list.csv": table, "a.png": b"-", "bomb.dat": bytes(3_000_000)})
+    with pytest.raises(DataError, match=r"do not end as those of pictures \(1\): line 3: `bomb.dat"):
+        open_archive_source(path, where="it", limits=ArchiveLimits(member_bytes=1_000_000))
+
+
+def test_a_store_of_a_zip_unpacks_no_more_than_its_limit(pack: Pack) -> None:
+    path = pack({"a.png": bytes(3_000)})
+    store = ZipStore(path, ["a.png"], ["a.png"], member_bytes=2_999)
+    with pytest.raises(PictureError, match="it unpacks to 3,000 bytes, expected at most 2,999"):
+        store.read(0)
+    assert ZipStore(path, ["a.png"], ["a.png"], member_bytes=3_000).read(0) == bytes(3_000)
 
 
 # --- Names that mean harm, and other odd members -----------------------------------

@@ -156,6 +156,27 @@ def test_pictures_without_a_label_are_left_out_and_noted(write: Write) -> None:
         open_source(write("path,label\na.jpg,\n"))
 
 
+@pytest.mark.parametrize(("on_disk", "written"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_are_found_in_both_forms_of_their_letters(
+    tmp_path: Path, on_disk: str, written: str
+) -> None:
+    """Files from macOS are decomposed, a CSV from elsewhere is not."""
+    names = [f"고양이/caf\u00e9 {k}.png" for k in range(2)]
+    there, listed = ([unicodedata.normalize(f, n) for n in names] for f in (on_disk, written))
+    for name in there:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"-")
+    cells = dict(zip(("a", "b"), listed, strict=True))
+    (tmp_path / "list.csv").write_text(
+        "path,label\n" + "".join(f"{path},{label}\n" for label, path in cells.items())
+    )
+    table = open_source(tmp_path / "list.csv")
+    assert table.names == there
+    assert table.store.read(0) == b"-"
+    columns = {"path": [str(tmp_path / name) for name in listed], "label": ["a", "b"]}
+    assert open_source(columns).names == [str(tmp_path / name) for name in there]
+
+
 def test_decomposed_and_composed_letters_are_one_label(write: Write) -> None:
     apart = unicodedata.normalize("NFD", "고양이")
     table = open_source(write(f"path,label\na.jpg,고양이\nb.jpg,{apart}\nc.jpg,개\n"))

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from nunbit.data.decode import decode
+from nunbit.data.sources.opening import open_source
 from nunbit.data.sources.tree import (
     PICTURE_SUFFIXES,
     SPLIT_FOLDERS,
+    check_table,
     is_hidden,
+    list_folder,
     read_tree,
     walk_files,
 )
+from nunbit.errors import DataError
 
 
 def rows(*names: str) -> set[tuple[str, str, str]]:
@@ -98,14 +104,100 @@ def test_hidden_files_and_folders_are_passed_over(write_folder: Callable[..., Pa
     assert not is_hidden("__background__")
 
 
+def link(path: Path, to: Path) -> None:
+    path.symlink_to(to, target_is_directory=True)
+
+
 def test_links_are_followed_and_loops_end(write_folder: Callable[..., Path]) -> None:
     root = write_folder({"a/1.png": b"-", "b/2.png": b"-"})
     elsewhere = write_folder({"3.png": b"-"}, root="elsewhere")
-    (root / "a" / "up").symlink_to(root, target_is_directory=True)
-    (root / "b" / "self").symlink_to(root / "b", target_is_directory=True)
-    (root / "c").symlink_to(elsewhere, target_is_directory=True)
-    (root / "c" / "back").symlink_to(root, target_is_directory=True)
+    link(root / "a" / "up", root)
+    link(root / "b" / "self", root / "b")
+    link(root / "c", elsewhere)
+    link(root / "c" / "back", root)
     assert list(walk_files(root)) == ["a/1.png", "b/2.png", "c/3.png"]
+    assert list_folder(root) == (
+        ["a/1.png", "b/2.png", "c/3.png"],
+        ["a", "b", "c"],
+        ["a/up", "b/self", "c/back"],
+    )
+
+
+def test_a_link_does_not_take_the_place_of_the_folder_it_points_to(
+    write_folder: Callable[..., Path],
+) -> None:
+    root = write_folder({"cat/1.png": b"-", "dog/2.png": b"-", "dog/old/3.png": b"-"})
+    link(root / "another", root / "dog")
+    link(root / "cat" / "aged", root / "dog" / "old")
+    table = open_source(root)
+    assert table.classes == ("cat", "dog")
+    assert table.names == ["cat/1.png", "dog/2.png", "dog/old/3.png"]
+    assert table.notes[-1] == (
+        "passed over: 2 links to folders that are in the source already, or that the source or "
+        "the link itself lies in: `another`, `cat/aged`"
+    )
+
+
+def test_a_split_that_is_a_link_to_another_is_passed_over(
+    write_folder: Callable[..., Path],
+) -> None:
+    root = write_folder({"train/cat/1.png": b"-", "train/dog/2.png": b"-"})
+    link(root / "test", root / "train")
+    table = open_source(root)
+    assert table.split.tolist() == ["train", "train"]
+    assert table.notes == (
+        "passed over: 1 link to a folder that is in the source already, or that the source or "
+        "the link itself lies in: `test`",
+    )
+
+
+def test_links_to_what_the_source_lies_in_are_not_followed(
+    write_folder: Callable[..., Path],
+) -> None:
+    root = write_folder({"cat/1.png": b"-", "dog/2.png": b"-"}, root="all/set")
+    write_folder({"private/9.png": b"-"}, root="all")
+    link(root / "cat" / "up", Path("../.."))
+    elsewhere = write_folder({"in/3.png": b"-", "4.png": b"-"}, root="elsewhere")
+    link(root / "emu", elsewhere / "in")
+    link(elsewhere / "in" / "out", elsewhere)
+    names, _, passed = list_folder(root)
+    assert names == ["cat/1.png", "dog/2.png", "emu/3.png"]
+    assert passed == ["cat/up", "emu/out"]
+
+
+def test_two_links_to_one_folder_elsewhere_count_once(write_folder: Callable[..., Path]) -> None:
+    root = write_folder({"a/1.png": b"-"})
+    elsewhere = write_folder({"sub/3.png": b"-"}, root="elsewhere")
+    for name in ("y", "x"):
+        link(root / name, elsewhere)
+    link(root / "z", elsewhere / "sub")
+    assert list_folder(root) == (["a/1.png", "x/sub/3.png"], ["a", "x", "x/sub"], ["y", "z"])
+
+
+def test_heic_counts_as_a_picture(tmp_path: Path) -> None:
+    files = Path(__file__).parents[2] / "files"
+    for name in ("cat/1.heic", "dog/2.HEIF"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(files / "upright.heic", tmp_path / name)
+    table = open_source(tmp_path)
+    assert table.classes == ("cat", "dog")
+    assert [decode(bytes(table.store.read(k))).shape for k in (0, 1)] == [(40, 64, 3)] * 2
+
+
+def test_a_csv_in_a_folder_of_one_class_is_pointed_out(write_folder: Callable[..., Path]) -> None:
+    """As Kaggle ships: a folder ``images`` and a CSV beside it."""
+    root = write_folder({"images": 3, "labels.csv": b"path,label\n", "sample.csv": b"id,p\n"})
+    table = open_source(root)
+    with pytest.raises(
+        DataError, match=r"one class only \(`images`\).*; or give `.*/labels.csv` if it lists the pi"
+    ):
+        check_table(table, where="it")
+    (root / "labels.csv").unlink()
+    with pytest.raises(DataError, match=r"; or give `.*/sample.csv` if it lists the pictures"):
+        check_table(open_source(root), where="it")
+    (root / "sample.csv").unlink()
+    with pytest.raises(DataError, match="a second label.$"):
+        check_table(open_source(root), where="it")
 
 
 def test_names_that_are_no_utf8_survive(write_folder: Callable[..., Path]) -> None:

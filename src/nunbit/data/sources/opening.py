@@ -128,7 +128,7 @@ def open_csv(path: Path, *, where: str, skip_classes: Sequence[str] = ()) -> Pic
     return table_of(
         parse_csv(data, where=where),
         find=find,
-        make_store=lambda names: FileStore(root, names),
+        make_store=lambda names: FileStore(root, names, origin=path),
         source=path.stem,
         where=where,
         skip_classes=skip_classes,

@@ -54,19 +54,28 @@ def read_file(path: str | Path) -> bytes:
 
 
 def file_stamp(path: str | os.PathLike[str]) -> str:
-    """Return what changes when a file does: its size and its time of change in ns."""
+    """Return what changes when a file does: size, time of change, time of its entry, in ns.
+
+    The last one, unlike the second, cannot be set: it gives away a file that was copied
+    over with the time of another.
+    """
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
         return str(error)
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 class FileStore:
-    """Picture files on disk; a name is the path relative to ``root``, or absolute."""
+    """Picture files on disk; a name is the path relative to ``root``, or absolute.
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
+    Args:
+        origin: What names the files, where that is not the folder itself: a CSV.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], *, origin: Path | None = None) -> None:
         self.root = root
+        self._origin = origin or root
         self._names = list(names)
 
     def __len__(self) -> int:
@@ -80,7 +89,7 @@ class FileStore:
 
     @property
     def origin(self) -> str:
-        return os.path.abspath(self.root)
+        return os.path.abspath(self._origin)
 
     def stamp(self, position: int) -> str:
         return file_stamp(os.path.join(self.root, self._names[position]))
