@@ -19,8 +19,12 @@ from numpy.typing import NDArray
 from nunbit.data.named import NAMED_SETS, find_set
 from nunbit.errors import DataError
 
-# The same examples on every run: a failure seen once is seen again.
-settings.register_profile("nunbit", deadline=None, derandomize=True, max_examples=60)
+# The same examples on every run: a failure seen once is seen again. NUNBIT_FUZZ=20000 tries so
+# many new ones instead.
+FUZZ = os.environ.get("NUNBIT_FUZZ")
+settings.register_profile(
+    "nunbit", deadline=None, derandomize=FUZZ is None, max_examples=int(FUZZ or 60)
+)
 settings.load_profile("nunbit")
 
 Paint = Callable[..., NDArray[np.uint8]]

@@ -125,3 +125,10 @@ def test_versions_name_what_a_run_depends_on() -> None:
     found = versions()
     assert set(found) == {"nunbit", "python", *RECORDED_PACKAGES}
     assert all(found.values())
+
+
+def test_options_keep_names_that_are_no_utf8() -> None:
+    folder = make()
+    folder.write_options({"origin": "/pictures/bad\udcff"})
+    assert b"bad\xff" in folder.options_file.read_bytes()
+    assert folder.read_options() == {"origin": "/pictures/bad\udcff"}

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nunbit._version import __version__
+from nunbit.augment.statistics import STD_FLOOR
 from nunbit.data.batches import to_images
 from nunbit.data.options import Fit
 from nunbit.data.pictures import Pictures
 from nunbit.data.preprocessing import Preprocessing
+from nunbit.data.table import PictureTable
 from nunbit.errors import ModelFileError, OptionError, PictureError
 from nunbit.networks import count_parameters, create_network, find_network, layer_table
 from nunbit.storage import UNUSABLE, load_tensors, save_tensors
@@ -36,9 +38,6 @@ MODEL_FILE = "model.safetensors"
 
 WHITENING = "preprocessing:zca"
 """Name of the ZCA matrix in the model file; no module of a network can be called so."""
-
-STD_FLOOR = 1e-6
-"""Added to a picture's own spread before dividing, as Keras does."""
 
 EVALUATION_BATCH, EVALUATION_BYTES = 256, 2 << 20
 """Pictures that are looked at together without training: at most so many, and so many bytes."""
@@ -114,8 +113,10 @@ class Model:
             values = values / (values.std((1, 2, 3), correction=0, keepdim=True) + STD_FLOOR)
         if self.whitening is None:
             return values
+        if self.whitening.device != values.device:  # it stays there: 67 MB are slow to move
+            self.whitening = self.whitening.to(values.device)
         pixels = values.permute(0, 2, 3, 1)  # (B, H, W, C), as the matrix was made
-        white = pixels.flatten(1) @ self.whitening.to(pixels.device)
+        white = pixels.flatten(1) @ self.whitening
         return white.reshape(pixels.shape).permute(0, 3, 1, 2)
 
     @torch.inference_mode()
@@ -318,15 +319,15 @@ def create_model(
     return Model(module, preprocessing=preprocessing, task=task, network_name=network)
 
 
-def check_trainable(pictures: Pictures) -> None:
+def check_trainable(table: PictureTable) -> None:
     """Refuse labels that no task can learn yet.
 
     Raises:
         OptionError: A picture may have several classes, or numbers.
     """
-    if pictures.table.kind != "class":
+    if table.kind != "class":
         raise OptionError(
-            f"the labels of `{pictures.source}` are of the kind {pictures.table.kind}, expected "
+            f"the labels of `{table.source}` are of the kind {table.kind}, expected "
             "one class per picture: that is what networks are trained for so far. `nunbit.load` "
             "and `nunbit check` take the other kinds."
         )
@@ -346,7 +347,7 @@ def create_model_for(
             pictures whose labels are no single classes.
         ShapeError: The pictures are too small for the network.
     """
-    check_trainable(pictures)
+    check_trainable(pictures.table)
     model = create_model(
         network,
         classes=pictures.classes,

@@ -160,7 +160,9 @@ class RunFolder:
             CheckpointError: It is missing or damaged.
         """
         try:
-            options: dict[str, Any] = json.loads(self.options_file.read_text(encoding="utf-8"))
+            # Names that are no UTF-8 keep their bytes, as `write_atomic` has written them.
+            text = self.options_file.read_text(encoding="utf-8", errors="surrogateescape")
+            options: dict[str, Any] = json.loads(text)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"`{self.options_file}` cannot be read: {error}.") from error
         return options
@@ -184,7 +186,7 @@ class RunFolder:
             CheckpointError: The file is missing or damaged.
         """
         try:
-            text = self.split_file.read_text(encoding="utf-8", errors="surrogateescape")
+            text = self.split_file.read_bytes().decode("utf-8", "surrogateescape")
             rows = list(csv.DictReader(io.StringIO(text, newline="")))
             found: dict[str, list[str]] = {}
             for row in rows:

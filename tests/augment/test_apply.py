@@ -258,10 +258,53 @@ def test_wrong_values_of_the_newer_options(options: dict[str, Any], message: str
         Augment(**options)
 
 
-def test_what_is_on() -> None:
-    assert Augment(fill_mode="wrap", cval=3.0, interpolation_order=3, crop_aspect=(1.0, 2.0)) == (
-        Augment(fill_mode="wrap", cval=3.0, interpolation_order=3, crop_aspect=(1.0, 2.0))
+def test_all_wrong_values_are_told_at_once() -> None:
+    with pytest.raises(OptionError) as caught:
+        Augment(
+            rotation_range=-1,
+            zoom_range=1.0,
+            cutout=1.5,  # type: ignore[arg-type]
+            brightness_range=(2.0, 1.0),
+            colour_jitter=(0.1, 0.1),  # type: ignore[arg-type]
+        )
+    told = str(caught.value)
+    for name in ("rotation_range", "zoom_range", "cutout", "brightness_range", "colour_jitter"):
+        assert told.count(f"`{name}` is ") == 1, name
+
+
+def test_lists_and_numbers_of_numpy_are_taken() -> None:
+    given = Augment(
+        rotation_range=np.float32(10),  # type: ignore[arg-type]
+        width_shift_range=np.int64(3),  # type: ignore[arg-type]
+        height_shift_range=np.array([-2.0, 2.0]),  # type: ignore[arg-type]
+        zoom_range=[0.8, np.float64(1.2)],  # type: ignore[arg-type]
+        brightness_range=[0.5, 1.5],  # type: ignore[arg-type]
+        horizontal_flip=np.bool_(True),  # type: ignore[arg-type]
+        rand_augment=[2, 9],  # type: ignore[arg-type]
     )
+    same = Augment(
+        rotation_range=10.0,
+        width_shift_range=3,
+        height_shift_range=(-2.0, 2.0),
+        zoom_range=(0.8, 1.2),
+        brightness_range=(0.5, 1.5),
+        horizontal_flip=True,
+        rand_augment=(2, 9),
+    )
+    assert given == same
+    assert hash(given) == hash(same)
+    kinds = {name: type(value) for name, value in vars(given).items()}
+    assert kinds == {name: type(value) for name, value in vars(same).items()}
+    assert type(given.zoom[1]) is float
+    with pytest.raises(OptionError, match=r"`zoom_range` is \(1, 2, 3\), expected"):
+        Augment(zoom_range=[1, 2, 3])  # type: ignore[arg-type]
+
+
+def test_what_is_on() -> None:
+    still = Augment(fill_mode="wrap", cval=3.0, interpolation_order=3, crop_aspect=(1.0, 2.0))
+    assert not still.changes
+    assert not still.moves
+    assert still.is_identity
     assert Augment(fill_mode="wrap", erasing_area=(0.1, 0.2)).is_identity
     for options in EACH.values():
         assert Augment(**options).changes

@@ -55,8 +55,12 @@ def test_an_unknown_name() -> None:
     ("content", "message"),
     [
         (b"rotation_rnge = 10", "mine.toml`: unknown option `rotation_rnge`. Did you mean `rotat"),
-        (b"rotation_range = 999", "`rotation_range` is 999.0, expected 0 <= value <= 360"),
-        (b"zoom_range = [1]", "`zoom_range` is .1,., expected"),
+        (b"rotation_range = 999", "mine.toml`: `rotation_range` is 999.0, expected 0 <= value <="),
+        (b"zoom_range = [1]", "mine.toml`: `zoom_range` is .1,., expected"),
+        (
+            b'preprocessing_function = "abs"',
+            "mine.toml`: `preprocessing_function` is 'abs', expected a function; .*in Python only",
+        ),
         (b"rotation_range 10", "mine.toml` is no TOML file: "),
         (b"\xff\xfe\x00", "mine.toml` is no TOML file: "),
     ],

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nunbit.augment
 from nunbit.augment import Augment
 from nunbit.augment.standardize import Standardizer
+from nunbit.augment.statistics import zca_matrix
 from nunbit.errors import OptionError, ShapeError
 
 GOLDENS = json.loads((Path(__file__).parents[1] / "files" / "keras-goldens.json").read_text())
@@ -53,6 +55,36 @@ def test_zca_is_keras(epsilon: float) -> None:
     assert np.ravel(made.mean) == pytest.approx(golden["mean"])
     if epsilon == 1e-6:
         assert np.allclose(made.standardize(pictures[0]), golden["standardize_first"])
+
+
+def test_sums_are_made_in_64_bits() -> None:
+    """300 × 200 × 200 times 177 is more than a float32 sum can count to."""
+    pictures = np.full((300, 200, 200, 3), 177, np.uint8)
+    pictures[::2] += 10
+    made = Standardizer(Augment(featurewise_std_normalization=True))
+    made.fit(pictures)
+    assert np.ravel(made.mean) == pytest.approx([182] * 3, abs=1e-3)
+    assert np.ravel(made.std) == pytest.approx([5] * 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("count", [20, 59, 60, 61, 300])
+def test_the_matrix_is_that_of_the_singular_values(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nunbit.augment.statistics.CHUNK_VALUES", 7 * 60)
+    flat = noise(count).reshape(count, -1)
+    mean = np.linspace(100, 150, 60)
+    centred = (flat - mean) / 255
+    vectors, lengths, _ = np.linalg.svd(centred.T, full_matrices=False)
+    expected = (vectors * (np.sqrt(count) / (lengths + 0.1))) @ vectors.T
+    found = zca_matrix(flat, epsilon=0.1, mean=mean, factor=1 / 255)
+    assert np.allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_it_has_a_public_name() -> None:
+    assert nunbit.augment.Standardizer is Standardizer
+    with pytest.raises(AttributeError, match="has no 'Standardiser'"):
+        _ = nunbit.augment.Standardiser
 
 
 def test_whitened_pixels_are_white() -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from nunbit.augment.affine import Movements
-from nunbit.augment.warp import warp, warp_torch
+from nunbit.augment.warp import warp, warp_batch, warp_torch
 from nunbit.errors import OptionError
 
 MODES = ("nearest", "constant", "reflect", "wrap")
@@ -159,9 +159,31 @@ def test_borders_are_the_rows_of_the_fact_sheet(mode: Any, keras_edges: bool) ->
 
 
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@given(matrices)
+@settings(max_examples=10)
+def test_a_batch_on_the_processor_is_its_pictures(
+    mode: Any, order: int, channels: int, moves: Movements
+) -> None:
+    pictures = np.stack([noise(12, 19, channels)] * 3)
+    pictures[-1] = 255 - pictures[-1]
+    before = pictures.copy()
+    found = np.repeat(moves.pull_matrices(height=12, width=19), 3, axis=0)
+    found[1], found[2, 0, 2] = np.eye(3)[:2], found[2, 0, 2] + 2.25
+    how = {"fill_mode": mode, "cval": 9.0, "order": order}
+    batch = warp_batch(pictures, found, **how)
+    assert np.array_equal(pictures, before)
+    assert np.array_equal(batch[1], pictures[1])
+    for k in (0, 2):
+        assert np.array_equal(batch[k], warp(pictures[k], found[k], **how))
+    turned = warp_batch(pictures[:, ::-1], found, **how)  # memory that is no plain block
+    assert np.array_equal(turned[0], warp(pictures[0, ::-1], found[0], **how))
+
+
+@pytest.mark.parametrize("mode", MODES)
 @given(matrices, st.integers(1, 4))
 def test_a_batch_is_its_pictures(mode: Any, moves: Movements, count: int) -> None:
-    assume(count > 0)
     pictures = np.stack([noise(12, 19, 3)] * count)
     pictures[-1] = 255 - pictures[-1]
     found = np.repeat(moves.pull_matrices(height=12, width=19), count, axis=0)

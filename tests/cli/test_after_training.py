@@ -137,7 +137,7 @@ def test_what_is_wrong_without_pictures_is_said_before_they_are_read(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").touch()
-    monkeypatch.setattr("nunbit.data.pictures.load", refuse)
+    monkeypatch.setattr("nunbit.data.pictures.read_pictures", refuse)
     assert run(["train", "digits", *words]) == 2
     assert message in capsys.readouterr().err
 

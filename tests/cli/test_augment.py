@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from nunbit.augment import PRESETS, Augment
 from nunbit.cli.augment import CAPTION, GAP, draw_sheet
@@ -51,16 +52,76 @@ def test_a_sheet_is_originals_beside_what_training_sees(
             assert np.array_equal(found[row, k + 1, ::12, ::12, :1], seen)
 
 
-def test_text_says_what_was_written_and_the_file_is_replaced(
+def test_text_says_what_was_written_and_an_older_sheet_is_replaced(
     write_folder: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_folder({"cat": 4, "dog": 4}, channels=3)  # type: ignore[operator]
     out = tmp_path / "sheet.png"
-    out.write_text("old")
+    assert run(["augment", str(folder), "--out", str(out), "--count", "1"]) == 0
+    capsys.readouterr()
     assert run(["augment", str(folder), "--out", str(out), "--image-size", "32"]) == 0
     text = capsys.readouterr().out
     assert "8 pictures, each with 7 variants, augment photo" in text
     assert tiles(read(out), rows=8, columns=8, side=96).std() > 0
+
+
+@pytest.mark.parametrize("content", [b"mine", b"", None])
+def test_what_is_no_sheet_is_not_replaced(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "photo.png"
+    picture = cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()
+    out.write_bytes(picture if content is None else content)
+    before = out.read_bytes()
+    assert run(["augment", "digits", "--out", str(out)]) == 2
+    assert "photo.png` is there already and is no sheet of `nunbit augm" in capsys.readouterr().err
+    assert out.read_bytes() == before
+    link = tmp_path / "link.png"
+    link.symlink_to(tmp_path / "nowhere.png")
+    assert run(["augment", "digits", "--out", str(link)]) == 2
+
+
+def test_sheets_are_not_written_among_the_pictures(
+    write_folder: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder({"cat": 2, "dog": 2})  # type: ignore[operator]
+    (tmp_path / "lists").mkdir()
+    table = tmp_path / "lists" / "mine.csv"
+    rows = [f"{folder}/cat/{k}.png,cat" for k in range(2)] + [
+        f"../pictures/dog/{k}.png,dog" for k in range(2)
+    ]
+    table.write_text("path,label\n" + "\n".join(rows) + "\n")
+    for source, inside in ((folder, folder), (table, folder / "cat"), (table, folder / "dog")):
+        assert run(["augment", str(source), "--out", str(inside / "sheet.png")]) == 2
+        said = capsys.readouterr().err
+        assert f"`--out {inside}/sheet.png` lies inside the pictures" in said
+        assert run(["check", str(source), "--sheet", str(inside / "sheet.html")]) == 2
+        assert f"`--sheet {inside}/sheet.html` lies inside the pictures" in capsys.readouterr().err
+    assert sorted(p.name for p in folder.rglob("*")) == ["0.png"] * 2 + ["1.png"] * 2 + [
+        "cat",
+        "dog",
+    ]
+
+
+def test_a_sheet_may_lie_beside_a_csv(
+    write_folder: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder({"cat": 2, "dog": 2})  # type: ignore[operator]
+    rows = [f"pictures/{c}/{k}.png,{c}" for c in ("cat", "dog") for k in range(2)]
+    (tmp_path / "mine.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    monkeypatch.chdir(tmp_path)
+    assert run(["augment", "mine.csv"]) == 0
+    assert run(["check", "mine.csv", "--sheet", "sheet.html", "--exclude-file", "x.csv"]) == 0
+    assert {"sheet.png", "sheet.html", "x.csv"} <= {path.name for path in tmp_path.iterdir()}
+    assert run(["augment", "mine.csv", "--out", "pictures/dog/sheet.png"]) == 2
+
+
+def test_a_sheet_is_a_sound_png(tmp_path: Path) -> None:
+    out = tmp_path / "sheet.png"
+    assert run(["augment", "digits", "--out", str(out), "--count", "1", "--variants", "1"]) == 0
+    with Image.open(out) as image:
+        image.verify()
+        assert image.info == {"Software": "nunbit augment"}
 
 
 def test_a_file_of_options_mixes_too(

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 
 from nunbit.cli.main import run
+from nunbit.data.options import DataOptions
+from nunbit.errors import DataError
+from nunbit.evaluation.label_suspects import load_for_suspects
 
 
 def photo(number, height=120, width=160):
@@ -263,6 +267,85 @@ def test_a_wrong_label_is_found_and_told(write_folder, capsys, one_thread):
     )
     assert snapshot(folder) == before
     assert not Path("runs").exists()
+
+
+def test_labels_are_judged_without_the_classes_that_are_left_out(write_folder, capsys, monkeypatch):
+    asked = []
+
+    def refuse(source, *, options):
+        asked.append(options)
+        raise DataError("seen")
+
+    monkeypatch.setattr("nunbit.evaluation.label_suspects.load_for_suspects", refuse)
+    folder = write_folder({"cat": 12, "dog": 12, "odd": 1})
+    checked([str(folder), "--labels", "--skip-class", "odd", "--seed", "3"], capsys)
+    assert asked == [DataOptions(skip_class=("odd",), seed=3)]
+
+
+def test_suspects_are_looked_for_among_what_is_left(write_folder, tmp_path):
+    folder = write_folder({"cat": 12, "dog": 12, "odd": 1})
+    (tmp_path / "leave.csv").write_text("cat/1.png\n")
+    options = DataOptions(skip_class=("odd",), exclude=str(tmp_path / "leave.csv"), fold="1/2")
+    pictures = load_for_suspects(folder, options=options)
+    assert pictures.classes == ("cat", "dog")
+    assert len(pictures.train) == 23
+    assert pictures.validation is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--validation", "0.25"],
+        ["--fold", "2/4", "--seed", "5"],
+        ["--split", "position", "--validation", "0.4"],
+        ["--group-by", "([ab])[.]png", "--validation", "0.3"],
+        ["--split", "mine.csv", "--skip-class", "odd"],
+    ],
+)
+def test_train_names_the_check_that_sees_its_cut(
+    write_folder, words, tmp_path, monkeypatch, capsys
+):
+    """A picture that is there twice is parted by the cut; one cannot be read."""
+    files = {f"{c}/{k:02d}{x}.png": jpeg(photo(k)) for c in ("cat", "dog", "odd")
+             for k in range(12) for x in "ab"}  # fmt: skip
+    files["cat/zb.png"] = b""
+    folder = write_folder(files, root="pets and more")
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{c}/{k:02d}{x}.png,{s}" for c in ("cat", "dog") for k in range(12)
+            for x, s in (("a", "train"), ("b", "validation"))]  # fmt: skip
+    (tmp_path / "mine.csv").write_text("path,split\n" + "\n".join(rows) + "\n")
+    short = ["--network", "mlp", "--epochs", "1", "--image-size", "8", "--out", "run", "--json"]
+    capsys.readouterr()
+    assert run(["train", "pets and more", *words, *short]) == 0
+    told = capsys.readouterr()
+    command = shlex.split(re.search("`(nunbit check .*)` shows all of it", told.err)[1])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    data = checked(command[2:], capsys)
+    with open(tmp_path / "run" / "split.csv", newline="") as file:
+        kept = [row["split"] for row in csv.DictReader(file)]
+    unread = 0 if "mine.csv" in words else 1
+    assert data["splits"] == {
+        "train": kept.count("train") + unread,
+        "validation": kept.count("validation"),
+    }
+    across = [i for i in json.loads(told.out)["findings"] if i["kind"] == "exact-across"]
+    assert [i["count"] for i in data["findings"] if i["kind"] == "exact-across"] == [
+        i["count"] for i in across
+    ]
+    assert across
+    assert str(folder) in command
+
+
+def test_a_list_that_was_given_stays_in_the_new_one(pets, tmp_path, capsys):
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    first.write_text("path,reason\ntrain/cat/empty.jpg,mine\n")
+    data = checked([str(pets), "--exclude", str(first), "--exclude-file", str(second)], capsys)
+    assert data["pictures"] == 32
+    with open(second, newline="") as file:
+        rows = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    assert rows["train/cat/empty.jpg"] == f"listed in {first}"
+    assert "train/cat/cut.jpg" in rows
 
 
 def test_help_tells_the_exit_status(capsys):

@@ -32,7 +32,7 @@ def test_written_lists_are_read_again(tmp_path):
 
 @given(
     st.lists(
-        st.text(st.characters(exclude_characters="\0\r", codec="utf-8"), min_size=1).filter(
+        st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1).filter(
             lambda name: name.strip() != ""
         ),
         unique=True,
@@ -70,6 +70,9 @@ def test_a_dangling_link_is_not_written_through(tmp_path):
         (b"a, b.png\na, b.png\n", ["a, b.png"]),
         (b"\xff.png\n", ["\udcff.png"]),
         (b"path,reason\n", []),
+        (b"path;reason\n", []),
+        (b"path;reason\r\ncat/1.png;blurred, dark\r\n", ["cat/1.png"]),
+        (b"path\treason\ncat/1.png\tx\n", ["cat/1.png"]),
     ],
 )
 def test_both_forms_are_read(tmp_path, content, names):
@@ -99,6 +102,16 @@ def test_named_pictures_go_and_ids_stay(write_folder):
     left, notes = apply_exclusions(table, ["cat/1.png", "./dog/0.png", "dog/0.png"])
     assert left.names == ["cat/0.png", "cat/2.png", "dog/1.png", "dog/2.png"]
     assert left.ids.tolist() == [0, 2, 4, 5]
+    assert notes == ["left out as listed: 2 pictures"]
+
+
+def test_dots_before_names_do_not_count_on_either_side(tmp_path, write_folder):
+    root = write_folder({"cat": 2, "dog": 2})
+    rows = [f"./{name},{name.split('/')[0]}" for name in open_source(root).names]
+    (root / "all.csv").write_text("path,label\n" + "\n".join(rows) + "\n")
+    table = open_source(root / "all.csv")
+    left, notes = apply_exclusions(table, ["cat/1.png", "./dog/0.png"])
+    assert left.names == ["./cat/0.png", "./dog/1.png"]
     assert notes == ["left out as listed: 2 pictures"]
 
 

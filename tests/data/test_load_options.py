@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from nunbit.data.options import DataOptions
-from nunbit.data.pictures import Pictures, load
+from nunbit.data.pictures import Pictures, load, read_pictures
 from nunbit.data.splits import split_csv
+from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, OptionError
 from nunbit.model import create_model, create_model_for
 from nunbit.training.fit import fit
@@ -97,6 +98,67 @@ def test_what_is_excluded_is_not_there(root: Path, tmp_path: Path) -> None:
     assert not every & {"a/3.png", "b/1.png"}
     assert any("leave.csv" in note or "excluded" in note or "left out" in note
                for note in pictures.notes)  # fmt: skip
+
+
+def test_paths_are_kept_so_that_they_mean_the_same_from_anywhere(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leave.csv").write_text("path,reason\na/3.png,blurred\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    first = load("~/pictures", options=DataOptions(image_size=8, exclude="leave.csv"))
+    assert first.origin == str(root)
+    assert first.options.exclude == str(tmp_path / "leave.csv")
+    (tmp_path / "split.csv").write_text(split_csv(first.table), encoding="utf-8")
+    second = load("pictures", options=DataOptions(image_size=8, split="~/split.csv"))
+    assert second.options.split == str(tmp_path / "split.csv")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for each in (first, second):
+        assert names(load(each.origin, options=each.options), "train") == names(each, "train")
+
+
+def test_pictures_that_are_not_accepted_are_not_opened(root: Path) -> None:
+    (root / "a" / "0.png").write_bytes(b"")
+
+    def refuse(table: PictureTable) -> None:
+        raise OptionError(f"{len(table)} of kind {table.kind}")
+
+    with pytest.raises(OptionError, match="20 of kind class"):
+        read_pictures(root, DataOptions(), accept=refuse)
+
+
+def test_a_split_file_needs_one_picture_of_a_class_only(root: Path, tmp_path: Path) -> None:
+    for path in (root / "b").iterdir():
+        if path.name != "0.png":
+            path.unlink()
+    (tmp_path / "mine.csv").write_text("path,split\na/1.png,train\na/2.png,test\nb/0.png,train\n")
+    pictures = load(root, options=DataOptions(image_size=8, split=str(tmp_path / "mine.csv")))
+    assert names(pictures, "train") == {"a/1.png", "b/0.png"}
+
+
+def test_what_a_stream_can_be_checked_for_is_checked(write_folder: WriteFolder) -> None:
+    root = write_folder({"train/cat": 12, "train/dog": 12, "val/cat": 2, "val/dog": 2,
+                         "test/cat": 2, "test/dog": 2})  # fmt: skip
+    (root / "test/cat/1.png").write_bytes((root / "val/cat/0.png").read_bytes())
+    pictures = load(root, options=DataOptions(image_size=8, stream=True))
+    assert pictures.findings is not None
+    assert [item.kind for item in pictures.findings.items] == ["exact-across"]
+    (group,) = pictures.findings.items[0].groups
+    assert {pictures.findings.name(row) for row in group.rows} == {
+        "test/cat/1.png",
+        "val/cat/0.png",
+    }
+    assert "training pictures are streamed, so that they were not searched" in pictures.notes[-1]
+    unchecked = load(root, options=DataOptions(image_size=8, stream=True, check="off"))
+    assert unchecked.findings is None
+    assert unchecked.notes == []
+
+
+def test_classes_of_a_stream_without_other_splits_are_checked(root: Path) -> None:
+    pictures = load(root, options=DataOptions(image_size=8, stream=True, validation=0.0))
+    assert pictures.findings is not None
+    assert [item.kind for item in pictures.findings.items] == ["tiny-class"]
 
 
 def test_contradictions_are_said_before_reading(tmp_path: Path) -> None:

@@ -108,14 +108,15 @@ def test_the_budget_is_a_part_of_the_memory() -> None:
 def test_the_survey_looks_at_a_sample_and_names_what_it_cannot_read(
     write_folder: Callable[..., Path], truncated_png: bytes
 ) -> None:
-    root = write_folder({"a": 9, "b/x.png": truncated_png}, channels=3)
+    root = write_folder({"a": 9, "b/x.png": truncated_png})
     seen = survey(open_source(root))
-    assert seen.side == 10
-    assert seen.has_colour
+    assert (seen.side, seen.has_colour) == (10, False)
     assert [(each.name, each.reason) for each in seen.unreadable] == [
         ("b/x.png", "damaged or truncated")
     ]
     assert len(survey(open_source(root), sample=1).unreadable) == 0
+    colour = survey(open_source(write_folder({"a": 9, "b": 3}, channels=3, root="colour")))
+    assert (colour.side, colour.has_colour) == (10, True)
     nothing = survey(open_source(write_folder({"c/x.png": b"", "d/y.png": b""}, root="bad")))
     assert (nothing.side, nothing.has_colour) == (0, False)
 

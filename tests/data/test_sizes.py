@@ -20,6 +20,7 @@ from nunbit.data.sizes import is_heic, jpeg_frame, picture_size
 from nunbit.errors import PictureError
 
 Encode = Callable[..., bytes]
+FILES = Path(__file__).parents[1] / "files"
 
 
 def smooth(height: int, width: int, *, seed: int = 0) -> np.ndarray:
@@ -122,7 +123,8 @@ OTHER_KINDS = {
     "jpeg-2000": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(80),
     "jpeg-2000-stream": b"\xff\x4f\xff\x51" + bytes(80),
     "grey-map": b"P5\n4 4\n255\n" + bytes(16),
-    "grey-map-that-says-it-is-avif": b"P5\n#ftypavif ispe\0\0\0\0\0\0\0\1\0\0\0\1\n4 4\n255\n" + bytes(16),
+    "grey-map-that-says-it-is-avif": b"P5\n#ftypavif ispe\0\0\0\0\0\0\0\1\0\0\0\1\n4 4\n255\n"
+    + bytes(16),
     "any-map": b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRAYSCALE\nENDHDR\n1234",
     "sun": b"\x59\xa6\x6a\x95" + struct.pack(">7I", 4, 4, 8, 16, 1, 0, 0) + bytes(16),
     "radiance": cv2.imencode(".hdr", np.ones((4, 4, 3), np.float32))[1].tobytes(),
@@ -134,7 +136,7 @@ def test_kinds_whose_size_is_not_known_are_refused_before_decoding(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cv2.imdecodeWithMetadata", lambda *_, **__: pytest.fail("was decoded"))
-    with pytest.raises(PictureError, match="or not a picture of a kind that is read: JPEG, PNG, "):
+    with pytest.raises(PictureError, match="of a kind that is not read, expected JPEG, PNG, "):
         decode(OTHER_KINDS[name])
 
 
@@ -217,10 +219,9 @@ def test_heic_is_told_from_avif() -> None:
 def test_heic_without_its_reader_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nunbit.data.decode._HEIC_READERS", ("no_such_reader",))
     with pytest.raises(PictureError, match=r"pip install 'nunbit\[heic\]'"):
-        decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+        decode((FILES / "upright.heic").read_bytes())
 
 
-FILES = Path(__file__).parents[1] / "files"
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 40), (30, 40, 220), (240, 240, 240)
 
 

@@ -27,6 +27,7 @@ from nunbit.data.splits import (
 )
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, OptionError
+from nunbit.runs import RunFolder
 
 
 def make(
@@ -183,6 +184,80 @@ def test_split_files_that_cannot_be_used(tmp_path: Path, content: str, message: 
         cut_validation(make([0, 1]), DataOptions(split=str(file)))
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_split_files_with_other_delimiters_and_dots(tmp_path: Path, mark: str) -> None:
+    file = tmp_path / "split.csv"
+    file.write_text(f"path{mark}split\n./0000.png{mark}train\n0001.png{mark}train\n")
+    part = cut_validation(make([0, 1, 1]), DataOptions(split=str(file)))
+    assert part.names == ["0000.png", "0001.png"]
+
+
+def test_a_picture_in_two_splits_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "split.csv"
+    file.write_text("path,split\n0.png,train\n1.png,train\n./0.png,test\n1.png,train\n")
+    with pytest.raises(DataError, match=r"two splits: `0.png` \(train and test\)\. Name each"):
+        read_split(file)
+
+
+def test_a_split_file_that_parts_groups(tmp_path: Path) -> None:
+    table = make([0, 0, 1, 1], group=["p1", "p1", "p2", "p2"])
+    file = tmp_path / "split.csv"
+    file.write_text("path,split\n0000.png,train\n0001.png,test\n0002.png,train\n0003.png,train\n")
+    with pytest.raises(DataError, match=r"pictures of one group into several splits: `p1`\. "):
+        cut_validation(table, DataOptions(split=str(file)))
+    parted = replace(table, split=np.array(["train", "test", "train", "train"]))
+    cut = cut_validation(parted, DataOptions(split=str(file)))  # the source itself parts it
+    assert cut.split.tolist() == ["train", "test", "train", "train"]
+
+
+def test_a_split_file_without_a_class_to_train_on(tmp_path: Path) -> None:
+    file = tmp_path / "split.csv"
+    file.write_text("path,split\n0000.png,train\n0001.png,validation\n")
+    with pytest.raises(DataError, match=r"no picture of `b` to train on.*`--skip-class b`"):
+        cut_validation(make([0, 1]), DataOptions(split=str(file)))
+
+
+@pytest.mark.parametrize("options", [DataOptions(fold="1/2"), DataOptions(fold="2/2")])
+def test_a_fold_that_takes_a_whole_class(options: DataOptions) -> None:
+    table = make([0, 0, 1, 1], group=["x", "x", "y", "y"])
+    with pytest.raises(DataError, match=r"`[ab]` has one group only \(`[xy]`\), and groups are"):
+        cut_validation(table, options)
+
+
+def test_a_fold_that_takes_all_groups_of_a_class() -> None:
+    """Of two folds, the second pair of groups holds all of class b."""
+    table = make([0] * 8 + [1], group=[*"ppqqrrss", "p"])
+    taken = [k for k in (1, 2) if (split_fold(table, fold=k, folds=2, seed=0).split[8]) != "train"]
+    with pytest.raises(DataError, match=r"all pictures of `b` for validation: `b` has one group"):
+        cut_validation(table, DataOptions(fold=f"{taken[0]}/2"))
+
+
+def test_no_picture_is_left_for_validation() -> None:
+    grouped = make([0, 0, 1, 1], group=["x", "x", "y", "y"])
+    with pytest.raises(DataError, match=r"`--validation 0.25` would keep no picture.*one group on"):
+        cut_validation(grouped, DataOptions(validation=0.25))
+    alone = make([0, 0, 1, 1], group=["x"] * 4)
+    with pytest.raises(DataError, match="all pictures are of one group"):
+        cut_validation(alone, DataOptions(validation=0.25))
+    few = make([0, 0, 0, 1, 1])
+    options = DataOptions(validation=0.1, split="position")
+    with pytest.raises(DataError, match=r"has 3 pictures.*at least `--validation 0.34`, or"):
+        cut_validation(few, options)
+    assert cut_validation(few, replace(options, validation=0.34)).has_split("validation")
+    assert not cut_validation(few, replace(options, validation=0.0)).has_split("validation")
+    assert not cut_validation(grouped, DataOptions(validation=0.0)).has_split("validation")
+
+
+def test_line_ends_in_names_survive(tmp_path: Path) -> None:
+    names = ["a\r.png", "b\n.png", "c\r\n.png", 'd,".png', "e.png", "\udcff.png"]
+    table = make([0, 1, 0, 1, 0, 1], names=names)
+    text = split_csv(split_validation(table, frac=0.4, seed=0))
+    (tmp_path / "split.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert list(read_split(tmp_path)) == names
+    kept = RunFolder(tmp_path).read_split()
+    assert sorted(kept["train"] + kept["validation"]) == sorted(names)
+
+
 def test_mistakes_are_said_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="contradict each other"):
         check_cut(DataOptions(fold="1/3", split="position"))
@@ -196,6 +271,11 @@ def test_groups_are_found_in_names() -> None:
     table = make([0, 0, 1], names=["a/p1_x.png", "a/p1_y.png", "b/p2_x.png"])
     assert group_by_name(table, r"(p\d+)_").group.tolist() == ["p1", "p1", "p2"]
     assert group_by_name(table, r"p\d+").group.tolist() == ["p1", "p1", "p2"]
+
+
+def test_groups_that_are_empty_texts() -> None:
+    with pytest.raises(OptionError, match=r"finds an empty text in 2 of 2 names: a/p1.png, b/q"):
+        group_by_name(make([0, 1], names=["a/p1.png", "b/q.png"]), "x*")
 
 
 def test_groups_that_are_not_found() -> None:

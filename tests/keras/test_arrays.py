@@ -55,6 +55,9 @@ def test_extra_inputs_pass_through(noise):
             {"x": np.zeros((4, 2, 2, 1)), "y": [0, 0, 1, 1], "subset": "training"},
             "different number of classes",
         ),
+        ({"x": np.zeros((4, 2, 2, 1)), "batch_size": "5"}, "`batch_size` should be a whole .*'5'"),
+        ({"x": np.zeros((4, 2, 2, 1)), "batch_size": -1}, "whole number. Received: -1"),
+        ({"x": np.zeros((4, 2, 2, 1)), "seed": 1.5}, "`seed` should be a whole number or None"),
     ],
 )
 def test_mistakes_are_told(arguments, text):
@@ -83,6 +86,27 @@ def test_subsets_are_the_first_part_and_the_rest():
     assert parts == {"training": [2, 3, 4, 5, 6, 7, 8, 9], "validation": [0, 1]}
     with pytest.raises(ValueError, match="ignore_class_split=True"):
         generator.flow(x, x.ravel(), subset="training")
+
+
+@pytest.mark.parametrize("subset", ["training", "validation"])
+def test_a_subset_needs_a_split(subset, like):
+    flow = ImageDataGenerator(like=like).flow
+    x, y = np.zeros((4, 1, 1, 1)), [0, 1, 0, 1]
+    with pytest.raises(ValueError, match=r"different number of classes .*Pass `validation_split`"):
+        flow(x, y, subset=subset)
+    assert flow(x, y, subset="training", ignore_class_split=True).n == 4
+
+
+def test_the_pictures_are_made_numbers_once(noise):
+    pictures = noise(6, 4, 4, 3)
+    batches = ImageDataGenerator(brightness_range=(0.5, 2)).flow(pictures, seed=1)
+    first = next(batches)
+    assert batches.x is batches.x
+    assert batches.x.dtype == np.float32
+    assert (batches.x == pictures).all()
+    batches = ImageDataGenerator(brightness_range=(0.5, 2)).flow(pictures, seed=1)
+    assert batches.x.shape == pictures.shape
+    assert (next(batches) == first).all()
 
 
 def test_the_last_batch_is_short_and_epochs_go_on(numbered):

@@ -5,6 +5,8 @@ The page `docs/keras.md` names one of these tests for each line of its table.
 
 from __future__ import annotations
 
+import warnings
+
 import cv2
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ def place(picture):
     ],
 )
 def test_shift_axes(dot, option, like, axis):
-    generator = ImageDataGenerator(**{option: [2]}, like=like)
+    generator = ImageDataGenerator(**{option: [-2, 2]}, like=like)
     places = [place(generator.random_transform(dot(), seed=seed)) for seed in range(20)]
     assert {each[axis] for each in places} == {-2, 2}
     assert {each[1 - axis] for each in places} == {0}
@@ -92,6 +94,9 @@ def test_brightness_of_a_set_from_0_to_1_is_decided_once():
     pictures[0], pictures[1] = 0.4, 200
     batches = ImageDataGenerator(brightness_range=(4, 4)).flow(pictures, shuffle=False)
     assert next(batches)[:, 0, 0, 0].tolist() == [pytest.approx(1.6), 255]
+    pictures[0], pictures[1] = 0.4, -0.5  # no pixel is above 1
+    batches = ImageDataGenerator(brightness_range=(4, 4)).flow(pictures, shuffle=False)
+    assert next(batches)[0, 0, 0, 0] == 1
 
 
 def test_brightness_whole_numbers():
@@ -196,6 +201,25 @@ def test_without_a_seed_numbers_come_from_numpy(like, numbered):
     assert first.tolist() == np.random.RandomState(5).permutation(10).tolist()
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_fit_adds_up_in_64_bits(data_format):
+    axis = 3 if data_format == "channels_last" else 1
+    shape = [300, 200, 200, 3] if axis == 3 else [300, 3, 200, 200]
+    pictures = np.full(shape, 177, np.float32)
+    pictures[::2] += 10
+    how = {"featurewise_center": True, "featurewise_std_normalization": True}
+    ours = ImageDataGenerator(**how, data_format=data_format)
+    ours.fit(pictures)
+    np.testing.assert_allclose(ours.mean.ravel(), 182, atol=1e-3)
+    np.testing.assert_allclose(ours.std.ravel(), 5, atol=1e-3)
+    assert ours.mean.dtype == ours.std.dtype == np.float32
+    if axis == 3:  # where NumPy adds 12 million numbers one by one to the same three sums
+        code = ImageDataGenerator(**how, like="keras-3")
+        code.fit(pictures)
+        np.testing.assert_array_equal(code.mean, pictures.mean((0, 1, 2), keepdims=True)[0])
+        assert abs(code.mean - 182).min() > 1
+
+
 def test_fit_moves_before_it_rescales():
     pictures = np.full((1, 2, 2, 1), 255, np.float32)
     how = {"featurewise_center": True, "rescale": 1 / 255, "brightness_range": (0.5, 0.5)}
@@ -258,6 +282,12 @@ def test_endings_need_a_dot(write_folder, encode_png, paint, like):
     )
     found = ImageDataGenerator(like=like).flow_from_directory(folder).filenames
     assert found == (["cat/a.PNG", "cat/notadotpng"] if like else ["cat/a.PNG"])
+    table = {"filename": ["cat/notadotpng", "cat/a.PNG"], "class": ["cat", "cat"]}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rows = ImageDataGenerator(like=like).flow_from_dataframe(table, folder)
+    assert rows.filenames == (["cat/notadotpng", "cat/a.PNG"] if like else ["cat/a.PNG"])
+    assert len(caught) == (0 if like else 1)
 
 
 def test_tiff_warning(write_folder, paint):
@@ -304,9 +334,22 @@ def test_dataframe_arguments(write_folder):
 
 def test_negative_positions(numbered):
     assert numbered(batch_size=4, shuffle=False)[-1].ravel().tolist() == [8, 9]
-    with pytest.raises(ValueError, match="asked for batch"):
+    with pytest.raises(ValueError, match=r"asked for batch -4, expected -3 to 2\."):
         numbered(batch_size=4)[-4]
+    with pytest.raises(ValueError, match=r"asked for batch 3, expected 0 to 2\."):
+        numbered(batch_size=4, like="keras-3")[3]
     assert numbered(batch_size=4, shuffle=False, like="keras-3")[-1].shape == (0, 1, 1, 1)
+
+
+def test_lists_of_shifts():
+    def drawn(like):
+        generator = ImageDataGenerator(width_shift_range=[5], rotation_range=9, like=like)
+        return [generator.get_random_transform((9, 9, 1), seed=k) for k in range(20)]
+
+    assert {each["ty"] for each in drawn(None)} == {5}
+    assert {each["ty"] for each in drawn("keras-3")} == {-5, 5}
+    others = [[each["theta"] for each in drawn(like)] for like in (None, "keras-3")]
+    assert others[0] == others[1]  # what else is drawn stays in step
 
 
 def test_shifts_as_arrays():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nunbit.errors import NunbitError, PictureError
 from nunbit.keras import ImageDataGenerator
-from nunbit.keras.reading import INTERPOLATIONS, PictureCache, PictureReader
+from nunbit.keras.reading import INTERPOLATIONS, Budget, PictureCache, PictureReader
 
 
 def flow(folder, like=None, **how):
@@ -136,8 +136,10 @@ def test_links(write_folder, tmp_path, like):
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_a_damaged_picture_is_named(write_folder, content, like):
     folder = write_folder({"a/bad.png": content})
-    with pytest.raises(PictureError, match=r"a/bad\.png`"):
+    with pytest.raises(PictureError, match=r"a/bad\.png`") as caught:
         next(flow(folder, like))
+    assert isinstance(caught.value, OSError)  # as Pillow's UnidentifiedImageError is in Keras
+    assert not isinstance(caught.value, FileNotFoundError)
 
 
 def test_files_are_read_once(write_folder, monkeypatch):
@@ -157,12 +159,42 @@ def test_a_cache_keeps_to_its_budget():
         read.append(path)
         return np.zeros((10, 10, 1), np.uint8)
 
-    cache = PictureCache(make, budget_bytes=250)
+    cache = PictureCache(make, Budget(250))
     for _ in range(2):
         for name in "abc":
             cache.get(name)
     assert read == ["a", "b", "c", "c"]
     assert len(cache) == 2
+
+
+def test_caches_share_one_budget_and_give_back_what_they_took():
+    def make(path):
+        return np.zeros((10, 10, 1), np.uint8)
+
+    budget = Budget(250)
+    first, second = PictureCache(make, budget), PictureCache(make, budget)
+    first.get("a")
+    for name in "ab":
+        second.get(name)
+    assert (len(first), len(second)) == (1, 1)
+    del first
+    for name in "abc":
+        second.get(name)
+    assert len(second) == 2
+
+
+def test_all_iterators_share_a_third_of_the_memory(write_folder, monkeypatch):
+    monkeypatch.setattr("nunbit.keras.reading._shared", Budget())
+    monkeypatch.setattr("nunbit.keras.reading.default_budget_bytes", lambda: 3 * 6 * 6 * 3)
+    folder = write_folder({"a": 2})
+    iterators = [flow(folder, target_size=(6, 6), batch_size=2) for _ in range(2)]
+    for batches in iterators:
+        next(batches)
+    assert [len(batches._cache) for batches in iterators] == [2, 1]
+    del iterators[0], batches  # what nobody holds any more is gone at once
+    again = flow(folder, target_size=(6, 6), batch_size=2)
+    next(again)
+    assert len(again._cache) == 2
 
 
 def test_the_number_in_a_saved_name_is_drawn_after_the_pictures(write_folder, tmp_path):
@@ -218,8 +250,9 @@ def test_a_file_that_vanishes_is_named(write_folder, like):
     folder = write_folder({"a": 2})
     batches = flow(folder, like)
     (folder / "a" / "1.png").unlink()
-    with pytest.raises(PictureError, match=r"a/1\.png`: .*No such file"):
+    with pytest.raises(PictureError, match=r"a/1\.png`: .*No such file") as caught:
         next(batches)
+    assert isinstance(caught.value, FileNotFoundError)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are bytes on POSIX only")

@@ -8,6 +8,9 @@ import sys
 import numpy as np
 import pytest
 
+from nunbit.augment import Augment
+from nunbit.augment.draw import Draws
+from nunbit.augment.geometry import movements
 from nunbit.errors import NunbitError
 from nunbit.keras import ImageDataGenerator
 
@@ -61,6 +64,19 @@ def test_defaults():
         ({"validation_split": -0.1}, "strictly between"),
         ({"fill_mode": "mirror"}, "`fill_mode` should be one of 'nearest'"),
         ({"interpolation_order": 9}, "whole number from 0 to 5"),
+        ({"rotation_range": "a"}, "`rotation_range` should be a finite number. Received: 'a'"),
+        ({"shear_range": float("nan")}, "`shear_range` should be a finite number. Received: nan"),
+        ({"channel_shift_range": [1]}, r"`channel_shift_range` should be a finite .*: \[1\]"),
+        ({"rescale": "1/255"}, "`rescale` should be a finite number. Received: '1/255'"),
+        ({"width_shift_range": "0.1"}, "`width_shift_range` should be a finite number, or a list"),
+        ({"height_shift_range": [0.1, "b"]}, r"or a list of such. Received: \[0.1, 'b'\]"),
+        ({"zoom_range": float("nan")}, "`zoom_range` should be a pair of finite numbers"),
+        ({"brightness_range": (0.5, None)}, r"of finite numbers. Received: \(0.5, None\)"),
+        ({"cval": "black"}, "`cval` should be a number. Received: 'black'"),
+        ({"validation_split": "a"}, "strictly between 0 and 1. Received: 'a'"),
+        ({"dtype": "flot"}, "`dtype` should be a type of numbers, such as 'float32'. .*: 'flot'"),
+        ({"dtype": str}, "`dtype` should be a type of numbers"),
+        ({"data_format": ["channels_first"]}, "`data_format` should be one of"),
         ({"like": "keras3"}, "Did you mean `keras-3`"),
     ],
 )
@@ -109,8 +125,8 @@ def test_options_that_override_others_warn():
         (True, {0}),
         (np.int64(3), {-2, -1, 0, 1, 2}),
         ([-50, 50], {-50, 50}),
-        ((0, 2), {-2, 0, 2}),
-        ([0.5], {-10, 10}),  # all below 1: shares of the width, 20
+        ((-2, 0, 2), {-2, 0, 2}),
+        ([-0.5, 0.5], {-10, 10}),  # all below 1: shares of the width, 20
         ([], {0}),
         (0.0, {0}),
     ],
@@ -119,6 +135,19 @@ def test_whole_shifts_and_lists(given, allowed, like):
     generator = ImageDataGenerator(width_shift_range=given, like=like)
     drawn = [generator.get_random_transform((40, 20, 3), seed=k)["ty"] for k in range(60)]
     assert set(drawn) == allowed
+
+
+def test_of_whole_shifts_0_is_drawn_twice_as_often(like):
+    """As in Keras; ``nunbit.Augment`` draws all steps equally often."""
+    generator = ImageDataGenerator(width_shift_range=3, like=like)
+    drawn = [generator.get_random_transform((9, 20, 1), seed=k)["ty"] for k in range(1200)]
+    values, counts = np.unique(drawn, return_counts=True)
+    assert values.tolist() == [-2, -1, 0, 1, 2]
+    np.testing.assert_allclose(counts / 1200, [1 / 6, 1 / 6, 1 / 3, 1 / 6, 1 / 6], atol=0.05)
+    augment = Augment(width_shift_range=3)
+    moved = movements(augment, Draws(range(1200), seed=0, epoch=0), height=9, width=20)
+    counts = np.unique(moved.shift_columns, return_counts=True)[1]
+    np.testing.assert_allclose(counts / 1200, [1 / 5] * 5, atol=0.05)
 
 
 def test_float_shifts_are_shares_below_1_and_pixels_from_1(like):

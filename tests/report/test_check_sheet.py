@@ -184,6 +184,9 @@ def every_finding():
     """Return findings of all kinds but those of labels, as the rules write them."""
     pictures = [noise(k, 90, 110) for k in range(30)]
     pictures += [noise(40, 900, 1100), noise(41, 60, 400), np.zeros((80, 80), np.uint8), b""]
+    half = noise(45, 96, 96)
+    half[64:] = 128  # as libjpeg fills up what is missing
+    pictures += [cv2.imencode(".jpg", half)[1].tobytes()]
     pictures += [(noise(42) * 0.15).astype(np.uint8), noise(43, 20, 25), noise(44)]
     names = [f"{k}.png" for k in range(len(pictures))]
     pictures[-1] = cv2.imencode(".png", np.zeros((90, 90, 4), np.uint8) + 100)[1].tobytes()
@@ -199,6 +202,8 @@ def every_finding():
     found += duplicate_findings(table, Duplicates(tuple(alike), tuple(alike)))
     one = table_of([noise(1)] * 20, labels=[0] * 20, classes=("x",))
     found += [i for i in findings_of(one).items if i.kind == "one-class"]
+    apart = table_of([noise(1)] * 2, split=["train", "test"], group=np.array(["g", "g"]))
+    found += [i for i in findings_of(apart).items if i.kind == "group-across"]
     found += [Finding("near-capped", "note", "x.", values={"pictures": 1})]
     return table, found
 

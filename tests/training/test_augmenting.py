@@ -214,6 +214,112 @@ def test_a_trained_model_takes_no_other_normalisation(
 @pytest.mark.parametrize(
     "options", [{"zca_whitening": True, "zca_epsilon": 0.1}, {"samplewise_std_normalization": True}]
 )
+def test_training_goes_on_with_the_same_normalisation(
+    tiny: nunbit.Pictures, run: Fit, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    same = nunbit.Augment(rescale=1 / 255, **options)
+    run(tiny, epochs=1, augment=same)
+    model = nunbit.Model.load(tmp_path / "run")
+    run(tiny, model=model, epochs=1, augment=same, out=tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [
+        ({}, {"rescale": 0.5}, r"\(mean \(0\.\d+\), now asked for \(0\); std \(0\.\d+\), now"),
+        ({"rescale": 1}, {"rescale": 0.5}, r"\(std \(0.003922\), now asked for \(0.007843\)\)"),
+        (
+            {"samplewise_center": True},
+            {"rescale": 1},
+            r"\(samplewise_center on, now asked for off\)",
+        ),
+        (
+            {"zca_whitening": True},
+            {"featurewise_center": True},
+            r"\(with ZCA, now asked for without\)",
+        ),
+        (
+            {"featurewise_center": True},
+            {"zca_whitening": True},
+            r"\(without ZCA, now asked for with\)",
+        ),
+        (
+            {"zca_whitening": True},
+            {"zca_whitening": True, "zca_epsilon": 1e3},
+            r"\(with another ZCA matrix\)",
+        ),
+    ],
+)
+def test_what_differs_is_said(
+    tiny: nunbit.Pictures,
+    run: Fit,
+    tmp_path: Path,
+    before: dict[str, Any],
+    now: dict[str, Any],
+    message: str,
+) -> None:
+    model = nunbit.create_model_for(tiny, network="mlp")
+    run(tiny, model=model, epochs=1, augment=nunbit.Augment(**before))
+    with pytest.raises(OptionError, match=message):
+        run(tiny, model=model, epochs=1, augment=nunbit.Augment(**now), out=tmp_path / "b")
+
+
+def test_a_matrix_does_not_outlive_a_training_that_failed(
+    tiny: nunbit.Pictures, run: Fit, tmp_path: Path
+) -> None:
+    class Fails(nunbit.Callback):
+        def on_train_begin(self, moment: nunbit.Moment) -> None:
+            raise RuntimeError("no start")
+
+    model = nunbit.create_model_for(tiny, network="mlp")
+    with pytest.raises(RuntimeError, match="no start"):
+        run(
+            tiny,
+            model=model,
+            epochs=1,
+            augment=nunbit.Augment(zca_whitening=True),
+            callbacks=[Fails()],
+            out=tmp_path / "a",
+        )
+    assert model.whitening is not None
+    run(tiny, model=model, epochs=1, out=tmp_path / "b")
+    assert model.whitening is None
+    assert model.preprocessing == tiny.preprocessing
+
+
+def test_whitening_leaves_out_what_a_stream_cannot_read(
+    write_folder: Callable[..., Path], run: Fit
+) -> None:
+    folder = write_folder({"cat": 12, "dog": 12, "cat/0.png": b"no picture"})
+    options = nunbit.DataOptions(image_size=8, validation=0.0, stream=True)
+    pictures = nunbit.load(folder, options=options)
+    model = nunbit.create_model_for(pictures, network="mlp")
+    augment = nunbit.Augment(rescale=1 / 255, zca_whitening=True, zca_epsilon=0.1)
+    run(pictures, model=model, epochs=1, augment=augment)
+    rows = np.arange(len(pictures.train))
+    readable = pictures.train.pixels.readable(pictures.train.rows[rows])  # type: ignore[union-attr]
+    assert len(readable) == 23
+    keras = Standardizer(augment)
+    keras.fit(readable)
+    assert model.whitening is not None
+    assert keras.zca_whitening_matrix is not None
+    assert np.allclose(model.whitening, keras.zca_whitening_matrix, rtol=1e-3, atol=1e-3)
+
+
+def test_the_matrix_moves_to_the_device_once(tiny: nunbit.Pictures) -> None:
+    model = nunbit.create_model_for(tiny, network="mlp")
+    model.whitening = torch.eye(64)
+    meta = torch.zeros(2, 1, 8, 8, dtype=torch.uint8, device="meta")
+    model.normalise(meta)
+    there = model.whitening
+    assert there.device.type == "meta"
+    model.normalise(meta)
+    assert model.whitening is there
+
+
+@pytest.mark.parametrize(
+    "options", [{"zca_whitening": True, "zca_epsilon": 0.1}, {"samplewise_std_normalization": True}]
+)
 def test_prediction_and_evaluation_meet_the_same_values(
     tiny: nunbit.Pictures, run: Fit, tmp_path: Path, options: dict[str, Any]
 ) -> None:

@@ -43,7 +43,8 @@ def choose_augment(text: str, *, channels: int) -> tuple[str, Augment]:
     mirrored digit or letter would be a wrong one.
 
     Raises:
-        OptionError: No such preset or file, or the file has an unknown option.
+        OptionError: No such preset or file, or the file has an unknown option or a wrong
+            value.
     """
     name = text
     if text == "auto":
@@ -62,4 +63,9 @@ def choose_augment(text: str, *, channels: int) -> tuple[str, Augment]:
         raise OptionError(f"`{path}` cannot be read: {error.strerror}.") from error
     except ValueError as error:  # no TOML, or no text at all
         raise OptionError(f"`{path}` is no TOML file: {error}.") from error
-    return path.name, Augment.from_dict(values, where=f"`{path}`")
+    where = f"`{path}`"
+    try:
+        return path.name, Augment.from_dict(values, where=where)
+    except OptionError as error:
+        text = str(error)
+        raise OptionError(text if text.startswith(where) else f"{where}: {text}") from error

@@ -7,8 +7,8 @@ Source: Keras 3 ``ImageDataGenerator.fit`` and ``standardize``. Both as there:
 ``fit`` rescales, but calls no preprocessing_function; ZCA adds its epsilon to the
 singular values.
 Departs: a batch is treated picture by picture (there, the "samplewise" numbers of a
-batch are one number for all of it); the array given is never changed; what has not
-been fitted is an error, not a warning.
+batch are one number for all of it); sums are float64; the array given is never
+changed; what has not been fitted is an error, not a warning.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.augment.options import Augment
+from nunbit.augment.statistics import STD_FLOOR, fit_statistics
 from nunbit.errors import OptionError, ShapeError
 
-__all__ = ["STD_FLOOR", "Standardizer"]
-
-STD_FLOOR = 1e-6
-"""Added to every standard deviation before dividing."""
+__all__ = ["Standardizer"]
 
 
 class Standardizer:
@@ -63,18 +61,15 @@ class Standardizer:
         values = np.array(pictures, dtype=self.augment.dtype)
         if self.augment.rescale:
             values *= self.augment.rescale
-        axes = (0, 1, 2) if self.augment.data_format == "channels_last" else (0, 2, 3)
-        if self._centres:
-            self.mean = values.mean(axis=axes, keepdims=True)[0]
-            values -= self.mean
-        if self._spreads:
-            self.std = values.std(axis=axes, keepdims=True)[0]
-        if self.augment.zca_whitening:
-            flat = values.reshape(len(values), -1).astype(np.float64)
-            directions, lengths, _ = np.linalg.svd(flat.T, full_matrices=False)
-            weights = np.sqrt(len(flat)) / (lengths + self.augment.zca_epsilon)
-            matrix = (directions * weights) @ directions.T
-            self.zca_whitening_matrix = matrix.astype(self.augment.dtype)
+        found = fit_statistics(
+            values,
+            center=self._centres,
+            std=self._spreads,
+            zca_epsilon=self.augment.zca_epsilon if self.augment.zca_whitening else None,
+            channels_first=self.augment.data_format == "channels_first",
+        )
+        self.mean, self.std = found.mean, found.std
+        self.zca_whitening_matrix = found.zca_matrix
 
     def standardize(self, pictures: NDArray[Any]) -> NDArray[Any]:
         """Return one picture, or a batch, with the values that the options ask for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["Output", "percent"]
+__all__ = ["Output", "percent", "printable"]
+
+
+TURNS = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
+"""Signs that turn the direction of writing, so that a name reads as another."""
 
 
 def percent(value: float, low: float | None = None, high: float | None = None) -> str:
@@ -26,6 +31,25 @@ def percent(value: float, low: float | None = None, high: float | None = None) -
     if low is not None and high is not None:
         text += f" (95 %: {100 * low:.2f}–{100 * high:.2f})"
     return text
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""Return text that any terminal can show: no control characters, no odd bytes.
+
+    Args:
+        keep: Characters that stay, such as line ends that are meant.
+
+    Example:
+        >>> printable("red" + chr(27) + "[31m")
+        'red\\x1b[31m'
+    """
+
+    def is_harmless(c: str) -> bool:
+        if c.isprintable() or c in keep:
+            return True
+        return unicodedata.category(c) in ("Zs", "Cf") and c not in TURNS
+
+    return "".join(c if is_harmless(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 class Output:
@@ -43,13 +67,13 @@ class Output:
 
     def say(self, text: str = "") -> None:
         """Print a line for people."""
-        self.console.print(escape(text))
+        self.console.print(escape(printable(text, keep="\n")))
 
     def facts(self, facts: Mapping[str, str]) -> None:
         """Print facts, one a line, their names aligned."""
         wide = max((len(name) for name in facts), default=0)
         for name, value in facts.items():
-            self.console.print(f"[bold]{escape(name):{wide}}[/bold]  {escape(value)}")
+            self.console.print(f"[bold]{escape(name):{wide}}[/bold]  {escape(printable(value))}")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> None:
         """Print a table; the first ``left`` columns are text, the others numbers."""
@@ -57,7 +81,7 @@ class Output:
         for k, name in enumerate(header):
             table.add_column(escape(name), justify="left" if k < left else "right", no_wrap=k > 0)
         for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*(escape(printable(cell)) for cell in row))
         self.console.print(table, soft_wrap=False)
 
     def result(self, data: Mapping[str, Any]) -> None:
@@ -68,11 +92,13 @@ class Output:
 
 
 def _finite(value: Any) -> Any:
-    """Replace what JSON cannot say (nan, infinity) by null."""
+    """Replace what JSON cannot say: nan and infinity by null, odd bytes by what they are."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {key: _finite(each) for key, each in value.items()}
+        return {_finite(key): _finite(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(each) for each in value]
     return value

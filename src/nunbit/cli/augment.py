@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
-from nunbit.errors import DataError, OptionError, PictureError
+from nunbit.cli._places import check_outside, check_parent, folders_of
+from nunbit.errors import DataError, OptionError, PictureError, StorageError
 from nunbit.options import Option, Options
 
 if TYPE_CHECKING:
@@ -32,6 +36,11 @@ CAPTION = 22
 """Height of the line above the pictures, in pixels."""
 LARGEST_SIDE = 16_384
 """Pixels of a sheet that viewers still open."""
+HEADER_BYTES = 33
+"""Signature and first chunk (IHDR) of a PNG, in bytes."""
+_TEXT = b"tEXtSoftware\0nunbit augment"
+MARK = struct.pack(">I", len(_TEXT) - 4) + _TEXT + struct.pack(">I", zlib.crc32(_TEXT))
+"""What a sheet is known by: a chunk of text after the first, which viewers pass over."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class SheetOptions(Options):
     augment: Annotated[
         str, Option("A preset (none, light, photo, ...), a TOML file, or auto.", group="Pictures")
     ] = "auto"
-    out: Annotated[str, Option("The PNG to write; replaced where it is there.", group="Output")] = (
+    out: Annotated[str, Option("The PNG to write; an older sheet is replaced.", group="Output")] = (
         "sheet.png"
     )
     count: Annotated[
@@ -73,8 +82,8 @@ def augment(source: str, given: dict[str, Any]) -> int:
     options = SheetOptions(**pick(SheetOptions, given))
     output = Output(as_json=CommonOptions(**pick(CommonOptions, given)).json)
     out = Path(options.out)
-    if not out.parent.is_dir():
-        raise OptionError(f"`--out {out}`: the folder `{out.parent}` is not there. Make it first.")
+    check_parent("--out", options.out)
+    check_sheet(out)
 
     from nunbit.augment import choose_augment
     from nunbit.data.options import DataOptions
@@ -84,6 +93,7 @@ def augment(source: str, given: dict[str, Any]) -> int:
     choose_augment(options.augment, channels=3)  # a wrong name is said before anything is read
     data = DataOptions(image_size=options.image_size)
     table, where = open_as_asked(source, data)
+    check_outside("--out", options.out, folders_of(source, table))
     preprocessing = choose_preprocessing(table, data, where)
     name, chosen = choose_augment(options.augment, channels=preprocessing.channels)
     if table.has_split("train"):
@@ -214,4 +224,25 @@ def _check_size(side: int, count: int, variants: int) -> None:
 def _encode(sheet: Bytes) -> bytes:
     import cv2
 
-    return cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes()
+    data = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return data[:HEADER_BYTES] + MARK + data[HEADER_BYTES:]
+
+
+def check_sheet(path: Path) -> None:
+    """Refuse a place where something lies that is no sheet.
+
+    Raises:
+        StorageError: There is such a thing.
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        with open(path, "rb") as file:
+            is_sheet = file.read(HEADER_BYTES + len(MARK)).endswith(MARK)
+    except OSError:
+        is_sheet = False
+    if not is_sheet:
+        raise StorageError(
+            f"`{path}` is there already and is no sheet of `nunbit augment`; it is not "
+            "overwritten. Give another name with `--out`, or remove it first."
+        )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
-from nunbit.errors import DataError, OptionError
+from nunbit.cli._places import check_outside, check_parent, folders_of
+from nunbit.data.options import DataOptions
+from nunbit.errors import DataError
 from nunbit.options import Option, Options
 
 if TYPE_CHECKING:
@@ -42,6 +42,38 @@ class CheckOptions(Options):
         tuple[str, ...],
         Option("Class to leave out; may be given several times.", group="Pictures"),
     ] = ()
+    validation: Annotated[
+        float | None,
+        Option(
+            "Cut as in training: share of the training pictures kept for validation; default: "
+            "the source's own splits only.",
+            low=0.0,
+            high=0.9,
+            group="Pictures",
+        ),
+    ] = None
+    split: Annotated[
+        str | None,
+        Option(
+            "Cut as in training: random, position, or the split.csv of a run, or its folder.",
+            group="Pictures",
+        ),
+    ] = None
+    fold: Annotated[
+        str | None,
+        Option("Cut as in training: one of several folds, such as 2/5.", group="Pictures"),
+    ] = None
+    group_by: Annotated[
+        str | None,
+        Option(
+            "Regular expression that finds the group in a picture's name, such as 'patient(\\d+)'.",
+            group="Pictures",
+        ),
+    ] = None
+    exclude: Annotated[
+        str | None,
+        Option("File that lists pictures to leave out of the check.", group="Pictures"),
+    ] = None
     sheet: Annotated[
         str | None,
         Option("Write a page with the pictures that were found (HTML).", group="Output"),
@@ -57,27 +89,36 @@ class CheckOptions(Options):
     lang: Annotated[
         Literal["en", "ko"], Option("Language of the page: English or Korean.", group="Output")
     ] = "en"
-    seed: Annotated[int, Option("Start of the randomness of --labels.", low=0, group="Output")] = 0
+    seed: Annotated[
+        int,
+        Option("The seed of the training; also of --labels.", low=0, group="Pictures"),
+    ] = 0
 
 
 def check(source: str, given: dict[str, Any]) -> int:
     """Check pictures before training: unreadable files, copies, leaks between splits, odd ones.
 
-    The source is only read. The exit status is 0 whatever is found, 2 where the source
-    cannot be used.
+    The source is only read. Its own splits are looked at; pass the cut of a training to look
+    at that one. The exit status is 0 whatever is found, 2 where the source cannot be used.
     """
     output = Output(as_json=CommonOptions(**pick(CommonOptions, given)).json)
     options = CheckOptions(**pick(CheckOptions, given))
 
     from nunbit.data.checks import check_pictures, scan
-    from nunbit.data.exclusions import check_free, write_exclusions
-    from nunbit.data.sources.opening import open_source
+    from nunbit.data.exclusions import check_free, read_exclusions, write_exclusions
+    from nunbit.data.reading import open_as_asked
+    from nunbit.data.splits import check_cut, cut_validation
 
     started = time.perf_counter()
-    table = open_source(source, skip_classes=options.skip_class)
+    data, cuts = _cut_options(options)
+    check_cut(data)
+    table, _ = open_as_asked(source, data)
+    if cuts == "file":
+        table = cut_validation(table, data)
     for flag, place in (("--sheet", options.sheet), ("--exclude-file", options.exclude_file)):
         if place is not None:
-            _check_place(flag, place, source, table)
+            check_outside(flag, place, folders_of(source, table))
+            check_parent(flag, place)
     if options.exclude_file is not None:
         check_free(options.exclude_file)
     if options.sheet is not None:
@@ -86,14 +127,19 @@ def check(source: str, given: dict[str, Any]) -> int:
         check_sheet_place(options.sheet)
     with _bar("opening pictures") as show:
         facts, unreadable = scan(table, on_progress=lambda done: show(done, len(table)))
+    if cuts == "seed":
+        table = _cut_readable(table, [row for row, _ in unreadable], data)
     findings = check_pictures(table, facts, unreadable)
     if options.labels:
-        findings = findings.with_items(_judge_labels(source, table, options.seed))
+        findings = findings.with_items(_judge_labels(source, table, data))
     seconds = time.perf_counter() - started
     _print(findings, facts, output, seconds)
     result = {**findings.to_dict(), "seconds": round(seconds, 3)}
     if options.exclude_file is not None:
         left_out = findings.exclusions()
+        if options.exclude is not None:  # one list for `train`, which takes one
+            before = read_exclusions(options.exclude)
+            left_out += [(name, f"listed in {options.exclude}") for name in before]
         write_exclusions(options.exclude_file, left_out)
         result["exclude_file"] = {"path": options.exclude_file, "pictures": len(left_out)}
         output.say(
@@ -110,31 +156,36 @@ def check(source: str, given: dict[str, Any]) -> int:
     return 0
 
 
-def _check_place(flag: str, place: str, source: str, table: PictureTable) -> None:
-    """Refuse to write into the source.
-
-    Raises:
-        OptionError: The place lies in the folder of the pictures, or its own folder is
-            not there.
-    """
-    from nunbit.data.sources.stores import FileStore
-
-    path = Path(os.path.realpath(place))
-    roots = [table.store.root] if isinstance(table.store, FileStore) else []
-    roots += [Path(os.path.expanduser(source))] if os.path.isdir(source) else []
-    for root in roots:
-        if path.is_relative_to(os.path.realpath(root)):
-            raise OptionError(
-                f"`{flag} {place}` lies inside the pictures, and check never writes there. "
-                f"Write beside them: `{flag} {Path(os.path.realpath(root)).parent / path.name}`."
-            )
-    if not path.parent.is_dir():
-        raise OptionError(
-            f"`{flag} {place}`: the folder `{Path(place).parent}` is not there. Make it first."
-        )
+def _cut_options(options: CheckOptions) -> tuple[DataOptions, Literal["", "file", "seed"]]:
+    """Return the options of training that are asked for, and what the cut follows."""
+    data = DataOptions(
+        split=options.split or "random",
+        fold=options.fold,
+        group_by=options.group_by,
+        exclude=options.exclude,
+        skip_class=options.skip_class,
+        seed=options.seed,
+    )
+    if options.validation is not None:
+        data = replace(data, validation=options.validation)
+    if options.validation is None and options.split is None and options.fold is None:
+        return data, ""
+    return data, "seed" if data.split in ("random", "position") else "file"
 
 
-def _judge_labels(source: str, table: PictureTable, seed: int) -> list[Finding]:
+def _cut_readable(table: PictureTable, unreadable: list[int], data: DataOptions) -> PictureTable:
+    """Cut as training does, which never sees what cannot be read."""
+    import numpy as np
+
+    from nunbit.data.splits import cut_validation
+
+    readable = np.setdiff1d(np.arange(len(table)), unreadable)
+    split = table.split.astype("<U10")
+    split[readable] = cut_validation(table.select(readable), data).split
+    return replace(table, split=split)
+
+
+def _judge_labels(source: str, table: PictureTable, data: DataOptions) -> list[Finding]:
     from nunbit.data.checks import Finding
     from nunbit.evaluation.label_suspects import (
         find_label_suspects,
@@ -144,8 +195,8 @@ def _judge_labels(source: str, table: PictureTable, seed: int) -> list[Finding]:
 
     try:
         with _bar("judging labels") as show:
-            pictures = load_for_suspects(source, seed=seed)
-            judgement = find_label_suspects(pictures, seed=seed, on_progress=show)
+            pictures = load_for_suspects(source, options=data)
+            judgement = find_label_suspects(pictures, seed=data.seed, on_progress=show)
     except DataError as error:  # all else that was found is still worth knowing
         text = f"labels were not judged: {error}"
         return [Finding("labels-not-judged", "note", text, values={"reason": str(error)})]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from nunbit.cli._output import Output, percent
 from nunbit.errors import OptionError
 
 if TYPE_CHECKING:
+    from nunbit.data.options import DataOptions
     from nunbit.data.pictures import PictureSet
     from nunbit.model import Model
 
@@ -59,6 +60,7 @@ def evaluate(run: str, source: str | None, given: dict[str, Any]) -> int:
 def _find_pictures(run: str, source: str | None, model: Model) -> tuple[str, PictureSet, list[str]]:
     """Return the pictures to score: the given source, else what the run kept apart."""
     from nunbit.data.labelled import load_for_evaluation
+    from nunbit.data.reading import origin_of
     from nunbit.runs import RunFolder
 
     made = model.preprocessing
@@ -66,8 +68,10 @@ def _find_pictures(run: str, source: str | None, model: Model) -> tuple[str, Pic
     kept = folder.read_split() if folder is not None else {}
     record = folder.read_options() if folder is not None else {}
     if source is not None:
-        pictures, notes = load_for_evaluation(source, preprocessing=made, classes=model.classes)
-        if record.get("origin") in (source, os.path.abspath(source)):
+        pictures, notes = load_for_evaluation(
+            source, preprocessing=made, classes=model.classes, options=_reading(record)
+        )
+        if record.get("origin") in (source, origin_of(source)):
             known = len(set(kept.get("train", [])) & set(pictures.names))
             if known:
                 notes.append(f"{known:,} of these pictures were trained on: the scores flatter")
@@ -83,11 +87,25 @@ def _find_pictures(run: str, source: str | None, model: Model) -> tuple[str, Pic
             f"`{run}` kept no pictures apart, so there is nothing to score it on. "
             f"Pass some: `nunbit evaluate {run} SOURCE`."
         )
+    if not record["origin"]:
+        raise OptionError(
+            f"`{run}` was trained on pictures that came from Python (arrays or columns) and does "
+            f"not know where they are. Pass labelled pictures: `nunbit evaluate {run} SOURCE`."
+        )
     pictures, notes = load_for_evaluation(
         record["origin"],
         preprocessing=made,
         classes=model.classes,
         skip_classes=tuple(record["pictures"]["skip_class"]),
         only=(split, kept[split]),
+        options=_reading(record),
     )
     return record["source"], pictures, notes
+
+
+def _reading(record: Mapping[str, Any]) -> DataOptions:
+    """Return cache and memory as they were in training."""
+    from nunbit.data.options import DataOptions
+
+    asked = record.get("pictures", {})
+    return DataOptions.from_dict({k: asked[k] for k in ("cache", "memory") if k in asked})

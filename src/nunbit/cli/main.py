@@ -15,6 +15,7 @@ from cyclopts import App, CycloptsError
 
 from nunbit._version import __version__
 from nunbit.cli._flags import Positional, add_command
+from nunbit.cli._output import printable
 from nunbit.cli.augment import SheetOptions, augment
 from nunbit.cli.check import CheckOptions, check
 from nunbit.cli.datasets import DatasetsOptions, datasets
@@ -138,7 +139,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _complain(text: str) -> None:
-    print(f"nunbit: {text}", file=sys.stderr)
+    print(f"nunbit: {printable(text, keep=chr(10))}", file=sys.stderr)
 
 
 def main() -> NoReturn:

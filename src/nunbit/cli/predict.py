@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
-from nunbit.errors import DataError, OptionError, PictureError
+from nunbit.cli._places import check_parent
+from nunbit.errors import DataError, OptionError, PictureError, StorageError
 from nunbit.options import Option, Options
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PredictOptions", "predict"]
 
+COLUMNS = ("path", "label", "probability")
+"""First columns of the table, by which it is known."""
 CHUNK = 256
 """Pictures in memory at a time."""
 
@@ -32,7 +33,11 @@ class PredictOptions(Options):
     """How predictions are given."""
 
     csv: Annotated[
-        str | None, Option("Also write path, label, probability here.", group="Prediction")
+        str | None,
+        Option(
+            "Also write path, label, probability here; an older such table is replaced.",
+            group="Prediction",
+        ),
     ] = None
     top: Annotated[
         int, Option("Labels to give for each picture, best first.", low=1, group="Prediction")
@@ -47,11 +52,9 @@ def predict(run: str, *rest: Any) -> int:
     *pictures, given = rest
     options = PredictOptions(**pick(PredictOptions, given))
     output = Output(as_json=CommonOptions(**pick(CommonOptions, given)).json)
-    if options.csv is not None and not Path(options.csv).parent.is_dir():
-        raise OptionError(
-            f"`--csv {options.csv}`: the folder `{Path(options.csv).parent}` is not there. "
-            "Make it first."
-        )
+    if options.csv is not None:
+        check_parent("--csv", options.csv)
+        check_table_place(options.csv)
     paths = find_pictures(pictures)
 
     from nunbit.model import Model
@@ -158,14 +161,34 @@ def _others(prediction: Prediction) -> str:
 
 
 def _write_csv(path: Path, done: Sequence[tuple[str, Prediction]]) -> None:
+    from nunbit.data.split_files import csv_text
     from nunbit.storage import write_atomic
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     width = max((len(each.top) for _, each in done), default=1)
     extra = [f"{what}_{k}" for k in range(2, width + 1) for what in ("label", "probability")]
-    writer.writerow(["path", "label", "probability", *extra])
+    lines: list[list[str]] = [[*COLUMNS, *extra]]
     for name, each in done:
         rest = [cell for label, p in each.top[1:] for cell in (label, f"{p:.6f}")]
-        writer.writerow([name, each.label, f"{each.probability:.6f}", *rest])
-    write_atomic(path, text.getvalue())
+        lines.append([name, each.label, f"{each.probability:.6f}", *rest])
+    write_atomic(path, csv_text(lines))
+
+
+def check_table_place(path: str) -> None:
+    """Refuse a place where something lies that predict has not written.
+
+    Raises:
+        StorageError: There is such a thing.
+    """
+    if not os.path.lexists(path):
+        return
+    first = ",".join(COLUMNS).encode()
+    try:
+        with open(path, "rb") as file:
+            is_table = file.read(len(first)) == first
+    except OSError:
+        is_table = False
+    if not is_table:
+        raise StorageError(
+            f"`{path}` is there already and is no table of `nunbit predict`; it is not "
+            "overwritten. Give another name with `--csv`, or remove it first."
+        )

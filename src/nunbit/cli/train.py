@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from nunbit.cli._flags import CommonOptions, pick
-from nunbit.cli._output import Output, percent
+from nunbit.cli._output import Output, percent, printable
+from nunbit.cli._places import check_outside, source_folder
 from nunbit.data.options import DataOptions
 from nunbit.errors import OptionError, did_you_mean, name_list
 from nunbit.options import Option, Options
@@ -96,16 +98,22 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
     find_device(training.device)
     choose_augment(training.augment, channels=3)
     RunFolder.check_free(run.out)
+    if run.out is not None:
+        check_outside("--out", run.out, source_folder(source))
     pictures = _load(source, data)
     model = create_model_for(
         pictures, network=network.network, head=network.head, seed=training.seed
     )
     _header(pictures, model, output)
+    within = [Path(os.path.realpath(folder)) for folder in source_folder(source)]
+    if run.out is None and any(Path.cwd().is_relative_to(folder) for folder in within):
+        output.say("note: the folder `runs` is made among the pictures; `--out DIR` puts it apart")
     history = fit(model, pictures, options=training, out=run.out)
     return finish(model, pictures, history, command=_command(RunFolder(history.run)))
 
 
 def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: Output) -> Result:
+    from nunbit.data.reading import origin_of
     from nunbit.runs import RunFolder
 
     if "out" in given:
@@ -122,11 +130,16 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
     }
     differ = [
         f"{name} was {kept[name]!r}, got {value!r}"
-        for name, value in {**_read_file(given.get("options")), **given}.items()
+        for name, value in _plain({**_read_file(given.get("options")), **given}).items()
         if name in kept and name != "device" and value not in (kept[name], "auto")
     ]
+    if not record["origin"]:
+        raise OptionError(
+            f"`{folder}` was trained on pictures that came from Python (arrays or columns). Go on "
+            "there, with `nunbit.fit(..., resume=...)`."
+        )
     here = (record["source"], record["origin"])
-    if source is not None and source not in here and str(Path(source).absolute()) not in here:
+    if source is not None and source not in here and origin_of(source) not in here:
         differ.append(f"SOURCE was {record['origin']!r}, got {source!r}")
     if differ:
         raise OptionError(
@@ -159,6 +172,16 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
     return finish(model, pictures, history, command=_command(run))
 
 
+def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as ``options.json`` keeps them: lists, and paths from anywhere."""
+    from nunbit.data.reading import without_folder
+
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items()}
+    paths = {k: v for k, v in given.items() if k in ("split", "exclude") and v is not None}
+    kept = without_folder(DataOptions(**paths)).to_dict()
+    return {**plain, **{name: kept[name] for name in paths}}
+
+
 def _read_file(path: str | None) -> dict[str, Any]:
     """Read options from a TOML file.
 
@@ -189,18 +212,20 @@ def _read_file(path: str | None) -> dict[str, Any]:
 
 
 def _load(source: str, options: DataOptions) -> Pictures:
-    from nunbit.data.pictures import load
+    from nunbit.data.pictures import read_pictures
+    from nunbit.model import check_trainable
 
     if not sys.stderr.isatty():
-        return load(source, options=options)
+        return read_pictures(source, options, accept=check_trainable)
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading pictures", total=None)
-        return load(
+        return read_pictures(
             source,
-            options=options,
+            options,
+            accept=check_trainable,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
@@ -215,8 +240,8 @@ def _header(pictures: Pictures, model: Model, output: Output) -> None:
     counts = ", ".join(f"{len(each):,} {split}" for split, each in sets.items() if each is not None)
     colour = "grey" if made.channels == 1 else "RGB"
     facts = {
-        "Pictures": f"{pictures.source}: {counts}",
-        "Classes": f"{len(pictures.classes)}: {name_list(pictures.classes)}",
+        "Pictures": f"{printable(pictures.source)}: {counts}",
+        "Classes": f"{len(pictures.classes)}: {name_list(map(printable, pictures.classes))}",
         "Seen as": f"{made.image_size}×{made.image_size} {colour}, fit: {made.fit}",
         "Network": f"{model.network_name}, {model.parameters:,} parameters",
     }
@@ -227,7 +252,23 @@ def _header(pictures: Pictures, model: Model, output: Output) -> None:
     for line in found:
         output.say(line)
     if found:
-        output.say(f"`nunbit check {shlex.quote(pictures.origin)}` shows all of it.")
+        output.say(f"`{_check_command(pictures)}` shows all of it.")
+
+
+def _check_command(pictures: Pictures) -> str:
+    """Return the command that checks the pictures as they are cut here."""
+    from nunbit.cli.check import CheckOptions
+
+    options = pictures.options
+    asked: dict[str, Any] = {name: getattr(options, name) for name in ("group_by", "exclude")}
+    asked |= {"skip_class": options.skip_class, "seed": options.seed}
+    if options.fold is not None:
+        asked["fold"] = options.fold
+    elif options.split != "random":
+        asked["split"] = options.split
+    if options.fold is None and options.split in ("random", "position") and options.validation:
+        asked["validation"] = f"{options.validation:g}"
+    return _words(["nunbit", "check", pictures.origin], (CheckOptions,), asked)
 
 
 def _close(result: Result, output: Output) -> None:
@@ -255,15 +296,19 @@ def _command(run: RunFolder) -> str:
     record = run.read_options()
     used = {**record["pictures"], **record["training"], "network": record["network"]}
     used["head"] = record["task"].get("head", "softmax")
-    words = ["nunbit", "train", record["origin"]]
+    return _words(["nunbit", "train", record["origin"]], PARTS, used)
+
+
+def _words(words: list[str], parts: Sequence[type[Options]], used: Mapping[str, Any]) -> str:
+    """Return a command with every option that differs from its default."""
     seen = set()
-    for part in PARTS:
+    for part in parts:
         for info in part.fields():
             value = used.get(info.name)
-            default = list(info.default) if isinstance(info.default, tuple) else info.default
-            if info.name in seen or value is None or value == default:
+            is_default = value == info.default or (value == [] and info.default == ())
+            if info.name in seen or value is None or is_default:
                 continue
             seen.add(info.name)
-            for each in value if isinstance(value, list) else [value]:
+            for each in value if isinstance(value, list | tuple) else [value]:
                 words += [info.flag] if each is True else [info.flag, str(each)]
     return shlex.join(words)

@@ -8,7 +8,8 @@ The rules, the same for training, prediction and everything else:
 * CMYK, palette and 1-bit pictures become RGB or grey;
 * a truncated file is refused, never half-read; so is a damaged one wherever its
   format lets the damage be seen (PNG has checksums, JPEG has none);
-* a file that claims more than :data:`MAX_PIXELS` is refused before it is decoded;
+* a file that claims more than :data:`MAX_PIXELS` is refused before it is decoded, and
+  so is one that does not say its size, or is of another kind than :data:`KINDS`;
 * of an animation the first frame is taken.
 
 OpenCV releases the interpreter lock, so threads suffice (see ADR 0004).
@@ -17,6 +18,7 @@ OpenCV releases the interpreter lock, so threads suffice (see ADR 0004).
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -28,7 +30,7 @@ from nunbit.data.headers import avif_turns, exif_orientation, is_tiff, png_heade
 from nunbit.data.sizes import is_heic, is_jpeg, jpeg_frame, picture_size
 from nunbit.errors import PictureError
 
-__all__ = ["BACKGROUND", "MAX_PIXELS", "Shrink", "decode", "orient", "shrink_for"]
+__all__ = ["BACKGROUND", "KINDS", "MAX_PIXELS", "Shrink", "decode", "orient", "shrink_for"]
 
 Shrink = Literal[1, 2, 4, 8]
 """By how much the decoder of a JPEG can shrink the picture as it goes."""
@@ -41,6 +43,14 @@ MAX_PIXELS = 178_956_970
 
 Source: the size at which Pillow raises ``DecompressionBombError``.
 """
+
+KINDS = "JPEG, PNG, BMP, GIF, WebP, TIFF, AVIF or HEIC"
+"""What is read; OpenCV knows more, of which some fill gigabytes from a few bytes."""
+
+_OTHER_KINDS = re.compile(
+    rb"P[1-7Ff]\s|\0\0\0\x0cjP  |\xff\x4f\xff\x51|\x59\xa6\x6a\x95|#\?R|\x76\x2f\x31\x01"
+)
+"""Portable maps, JPEG 2000, Sun raster, Radiance, OpenEXR."""
 
 _REDUCED: dict[int, int] = {
     1: 0,
@@ -78,7 +88,11 @@ def decode(data: bytes, *, shrink: Shrink = 1) -> NDArray[np.uint8]:
     if not data:
         raise PictureError("the file is empty")
     size = picture_size(data)
-    if size is not None and size[0] * size[1] > MAX_PIXELS:
+    if size is None:
+        if _OTHER_KINDS.match(data):
+            raise PictureError(f"of a kind that is not read, expected {KINDS}")
+        raise PictureError("damaged, truncated, or not a picture")
+    if size[0] * size[1] > MAX_PIXELS:
         raise PictureError(
             f"claims to have {size[0]}×{size[1]} pixels, expected at most {MAX_PIXELS:,} in all"
         )

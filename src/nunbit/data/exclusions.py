@@ -59,7 +59,7 @@ def read_exclusions(path: str | os.PathLike[str]) -> list[str]:
         DataError: The file cannot be read, or names no picture.
     """
     try:
-        raw = Path(path).read_bytes()
+        raw = Path(os.path.expanduser(path)).read_bytes()
     except OSError as error:
         raise DataError(
             f"the list `{path}` cannot be read: {error.strerror or error}. Expected a file that "

@@ -15,35 +15,37 @@ from dataclasses import dataclass
 __all__ = ["PngHeader", "avif_turns", "exif_orientation", "is_tiff", "png_header", "tiff_tag"]
 
 _ORIENTATION_TAG = 0x0112
-_LONG = 4  # TIFF's type of 32 bits
+_TYPES = {4: "I", 16: "Q"}  # TIFF's types of 32 and 64 bits; those of 16 are the rest
 _BYTE_ORDERS = {b"II*\x00": "<", b"MM\x00*": ">"}
+_BIG_ORDERS = {b"II+\x00": "<", b"MM\x00+": ">"}
 
 
 def is_tiff(data: bytes) -> bool:
-    """Return whether a file starts as a TIFF does; the content of EXIF is one too."""
-    return data[:4] in _BYTE_ORDERS
+    """Return whether a file starts as a TIFF or a BigTIFF; the content of EXIF is one too."""
+    return data[:4] in _BYTE_ORDERS or data[:4] in _BIG_ORDERS
 
 
 def tiff_tag(data: bytes, tag: int, *, default: int) -> int:
-    """Return the number, of 16 or 32 bits, of a tag of the first directory.
+    """Return the number, of 16 to 64 bits, of a tag of the first directory.
 
     Source: TIFF 6.0, section 2: offset of the directory at byte 4, then entries of
-    12 bytes: tag, type, count, value.
+    12 bytes: tag, type, count, value. In a BigTIFF (AWare Systems, "The BigTIFF File
+    Format") the offset is at byte 8, and counts and values have 64 bits.
     """
     order = _BYTE_ORDERS.get(data[:4])
+    big = order is None
+    order = order or _BIG_ORDERS.get(data[:4])
     if order is None:
         return default
     try:
-        start = struct.unpack_from(order + "I", data, 4)[0]
-        entries = struct.unpack_from(order + "H", data, start)[0]
-        for k in range(entries):
-            at = start + 2 + 12 * k
+        start = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)[0]
+        entries = struct.unpack_from(order + ("Q" if big else "H"), data, start)[0]
+        first, step, value = (8, 20, 12) if big else (2, 12, 8)
+        for at in range(start + first, min(start + first + step * entries, len(data)), step):
             number, kind = struct.unpack_from(order + "HH", data, at)
             if number == tag:
-                return int(
-                    struct.unpack_from(order + ("I" if kind == _LONG else "H"), data, at + 8)[0]
-                )
-    except struct.error:
+                return int(struct.unpack_from(order + _TYPES.get(kind, "H"), data, at + value)[0])
+    except (struct.error, OverflowError):
         return default
     return default
 

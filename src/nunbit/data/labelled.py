@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nunbit.data.options import DataOptions
 from nunbit.data.pictures import PictureSet
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.reading import left_out, read_pixels
@@ -23,6 +24,7 @@ def load_for_evaluation(
     classes: tuple[str, ...],
     skip_classes: tuple[str, ...] = (),
     only: tuple[str, Sequence[str]] | None = None,
+    options: DataOptions | None = None,
 ) -> tuple[PictureSet, list[str]]:
     """Read labelled pictures for a network that exists: its test split, else all.
 
@@ -35,6 +37,7 @@ def load_for_evaluation(
         skip_classes: Class folders to leave out.
         only: Name of a split and the names of its pictures, instead of what the
             source says now.
+        options: Whether there is a cache, and how much memory may be used.
 
     Returns:
         The pictures, and notes for people.
@@ -71,7 +74,7 @@ def load_for_evaluation(
     missing = [name for name in classes if name not in table.classes and name not in skip_classes]
     if missing:
         notes.append(f"no pictures of {name_list(missing)} here; their scores say nothing")
-    decoded = read_pixels(table, preprocessing, where=where)
+    decoded = read_pixels(table, preprocessing, where=where, options=options)
     if decoded.unreadable:
         notes.append(left_out(decoded.unreadable))
     table = decoded.table

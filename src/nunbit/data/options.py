@@ -96,8 +96,7 @@ class DataOptions(Options):
     memory: Annotated[
         float | None,
         Option(
-            "Memory for decoded pictures, more lie in a mapped file; default: a third of what "
-            "is free.",
+            "Memory for decoded pictures, more lie in a file; default: a third of what is free.",
             unit="GB",
             low=0.0,
             group="Pictures",

@@ -24,6 +24,7 @@ from nunbit.data.reading import (
     open_as_asked,
     origin_of,
     read_pixels,
+    without_folder,
 )
 from nunbit.data.sources.tree import check_table
 from nunbit.data.splits import check_cut, cut_validation
@@ -31,10 +32,13 @@ from nunbit.data.streaming import StreamedPixels
 from nunbit.data.table import SPLITS, PictureTable
 from nunbit.errors import DataError
 
-__all__ = ["PictureSet", "Pictures", "load"]
+__all__ = ["PictureSet", "Pictures", "load", "read_pictures"]
 
 SAMPLE, STREAMED_SAMPLE = 10_000, 1_000
 """Pictures that mean and standard deviation are taken from."""
+NOT_COMPARED = (
+    "training pictures are streamed, so that they were not searched for copies; `nunbit check` does"
+)
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,10 @@ class Pictures:
     def notes(self) -> list[str]:
         """What was noticed in the source, in sentences for people."""
         lost = self.left_out
-        return [*self.table.notes, *([left_out(lost)] if lost else [])]
+        notes = [*self.table.notes, *([left_out(lost)] if lost else [])]
+        if self.options.stream and self.findings is not None:
+            notes.append(NOT_COMPARED)
+        return notes
 
     @property
     def remarks(self) -> list[str]:
@@ -160,10 +167,28 @@ def load(
     """
     if options is None:
         options = DataOptions(image_size=image_size, fit=fit, validation=validation, seed=seed)
+    return read_pictures(source, options, on_progress=on_progress)
+
+
+def read_pictures(
+    source: Source,
+    options: DataOptions,
+    *,
+    accept: Callable[[PictureTable], None] = lambda table: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Pictures:
+    """Do what :func:`load` does.
+
+    Args:
+        accept: Called with the table before any picture is opened; raises where the
+            caller cannot use such pictures.
+    """
     check_cut(options)  # before anything is read
     table, where = open_as_asked(source, options)
+    accept(table)
     findings: Findings | None = None
-    asked = options.validation > 0 or options.fold is not None
+    by_share = options.validation > 0 and options.split in ("random", "position")
+    asked = by_share or options.fold is not None
     cuts = asked and not table.has_split("validation")
     check_table(table, where=where, needs_two=cuts)
     preprocessing = choose_preprocessing(table, options, where)
@@ -179,6 +204,10 @@ def load(
         sets["train"] = _streamed_set(table.of_split("train"), preprocessing, options)
         here = np.isin(table.ids, decoded.table.ids) | (table.split == "train")
         table = table.select(here)
+        if options.check == "fast":
+            described = np.flatnonzero(np.isin(table.ids, decoded.table.ids))
+            rows = decoded.rows_of(table)
+            findings = fast_findings(table, decoded.pixels, rows=rows, described=described)
     else:
         decoded = read_pixels(
             table, preprocessing, where=where, options=options, on_progress=on_progress
@@ -198,7 +227,7 @@ def load(
         validation=sets.get("validation"),
         test=sets.get("test"),
         unreadable=decoded.unreadable,
-        options=options,
+        options=without_folder(options),
         origin=origin_of(source),
         findings=findings,
     )

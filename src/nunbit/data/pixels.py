@@ -12,6 +12,7 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from nunbit.data.cache import Fingerprint, PixelCache
 from nunbit.data.decode import decode
 from nunbit.data.file_pixels import FilePixels
 from nunbit.data.preprocessing import Preprocessing
+from nunbit.data.sizes import picture_size
 from nunbit.data.sources.stores import ArrayStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import PictureError, StorageError
@@ -73,16 +75,26 @@ def processors() -> int:
 
 
 def survey(table: PictureTable, *, sample: int = 100) -> Survey:
-    """Look at up to ``sample`` pictures, evenly spread over the table."""
+    """Look at up to ``sample`` pictures, evenly spread over the table.
+
+    Once a coloured one was seen, the size of the others is read from their headers.
+    """
     rows = np.unique(np.linspace(0, len(table) - 1, min(sample, len(table))).astype(int))
+
+    coloured = threading.Event()
 
     def look(row: int) -> tuple[int, bool] | Unreadable:
         try:
-            pixels = _native(table, row)
+            data = table.store.read(int(table.ids[row]))
+            size = picture_size(data) if isinstance(data, bytes) and coloured.is_set() else None
+            if size is not None and min(size) > 0:
+                return min(size), False
+            pixels = decode(data) if isinstance(data, bytes) else data
         except PictureError as error:
             return Unreadable(table.store.name(int(table.ids[row])), str(error))
-        colour = pixels.ndim == 3 and bool((pixels != pixels[:, :, :1]).any())
-        return min(pixels.shape[:2]), colour
+        if pixels.ndim == 3 and bool((pixels != pixels[:, :, :1]).any()):
+            coloured.set()
+        return min(pixels.shape[:2]), coloured.is_set()
 
     with ThreadPoolExecutor(processors()) as pool:
         seen = list(pool.map(look, rows.tolist()))
@@ -92,11 +104,6 @@ def survey(table: PictureTable, *, sample: int = 100) -> Survey:
         has_colour=any(colour for _, colour in good),
         unreadable=tuple(each for each in seen if isinstance(each, Unreadable)),
     )
-
-
-def _native(table: PictureTable, row: int) -> NDArray[np.uint8]:
-    data = table.store.read(int(table.ids[row]))
-    return decode(data) if isinstance(data, bytes) else data
 
 
 def default_budget_bytes() -> int:

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.data.buffers import Scratch
 from nunbit.data.decode import decode, shrink_for
 from nunbit.data.options import Fit
 from nunbit.errors import OptionError, PictureError, did_you_mean
@@ -27,6 +28,8 @@ FITS: tuple[str, ...] = get_args(Fit)
 
 WHOLE_TIMES = 4
 """Up to this many times the size, areas of whole pixels are averaged."""
+
+_scratch = Scratch()
 
 PAD_VALUE = 128
 """Grey value 0..255 of the bars that ``pad`` adds."""
@@ -167,12 +170,20 @@ def _resize(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.ui
     """
     rows, columns = min(height, pixels.shape[0]), min(width, pixels.shape[1])
     times_y, times_x = -(-pixels.shape[0] // rows), -(-pixels.shape[1] // columns)
-    steps = [(rows, columns, cv2.INTER_AREA), (height, width, cv2.INTER_LINEAR)]
     if max(times_y, times_x) <= WHOLE_TIMES:
-        steps.insert(0, (rows * times_y, columns * times_x, cv2.INTER_LINEAR))
-    for new_rows, new_columns, how in steps:
-        if pixels.shape[:2] != (new_rows, new_columns):
-            pixels = cv2.resize(  # type: ignore[assignment]  # cv2 stubs
-                np.ascontiguousarray(pixels), (new_columns, new_rows), interpolation=how
-            )
-    return pixels
+        whole = (rows * times_y, columns * times_x)
+        pixels = _scaled(pixels, whole, cv2.INTER_LINEAR, lasting=whole == (height, width))
+    pixels = _scaled(pixels, (rows, columns), cv2.INTER_AREA)
+    return _scaled(pixels, (height, width), cv2.INTER_LINEAR)
+
+
+def _scaled(
+    pixels: NDArray[np.uint8], size: tuple[int, int], how: int, *, lasting: bool = True
+) -> NDArray[np.uint8]:
+    """Bring pixels to (rows, columns); what does not last lies in this thread's scratch."""
+    if pixels.shape[:2] == size:
+        return pixels
+    shape = (*size, *pixels.shape[2:])
+    target = np.empty(shape, np.uint8) if lasting else _scratch.array("whole", shape, np.uint8)
+    cv2.resize(np.ascontiguousarray(pixels), size[::-1], target, interpolation=how)
+    return target

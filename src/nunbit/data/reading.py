@@ -29,11 +29,13 @@ from nunbit.errors import DataError, name_list
 
 __all__ = [
     "Decoded",
+    "absolute",
     "choose_preprocessing",
     "left_out",
     "open_as_asked",
     "origin_of",
     "read_pixels",
+    "without_folder",
 ]
 
 SIZES = (16, 24, 32, 48, 64, 96, 128)
@@ -74,12 +76,29 @@ def left_out(unreadable: Sequence[Unreadable]) -> str:
     return f"{len(unreadable):,} unreadable {plural} left out: {names}"
 
 
+def absolute(path: str) -> str:
+    """Return a path as it is from any folder."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def without_folder(options: DataOptions) -> DataOptions:
+    """Return the options with paths that mean the same from any folder."""
+    split, exclude = options.split, options.exclude
+    return replace(
+        options,
+        split=split if split in ("random", "position") else absolute(split),
+        exclude=None if exclude is None else absolute(exclude),
+    )
+
+
 def origin_of(source: Any) -> str:
     """Return a source as :func:`nunbit.load` takes it from anywhere; empty for arrays."""
     if not isinstance(source, (str, os.PathLike)):
         return ""
-    text = os.fspath(source)
-    return text if text in NAMED_SETS or "://" in text else os.path.abspath(text)
+    text = os.fsdecode(source)
+    if text in NAMED_SETS or "://" in text:
+        return text
+    return absolute(text)
 
 
 def open_as_asked(source: Any, options: DataOptions) -> tuple[PictureTable, str]:

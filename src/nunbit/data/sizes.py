@@ -1,11 +1,12 @@
 """How many pixels a picture file claims to have, from its header alone.
 
 Asked before decoding, so that a few bytes cannot make the decoder set gigabytes
-aside. Where a header cannot be understood the answer is None: the decoder then
-says what is wrong.
+aside. Where a header cannot be understood the answer is None, and the file is not
+decoded.
 
 Sources: JPEG (ITU-T T.81, B.2.2), PNG (W3C, 11.2.1), GIF89a (18), BMP (Microsoft,
-BITMAPINFOHEADER), WebP (RFC 9649, 2.5 to 2.7), TIFF 6.0 (section 2), AVIF and HEIC
+BITMAPINFOHEADER), WebP (RFC 9649, 2.5 to 2.7), TIFF 6.0 (section 2) and
+BigTIFF, AVIF and HEIC
 (ISO/IEC 23008-12, 6.5.3).
 """
 
@@ -18,7 +19,7 @@ from nunbit.data.headers import is_tiff, tiff_tag
 
 __all__ = ["is_heic", "is_jpeg", "jpeg_frame", "picture_size"]
 
-_NO_LENGTH = frozenset((0x01, *range(0xD0, 0xDA)))  # JPEG markers that stand alone
+_NO_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xDA)))  # JPEG markers that stand alone, or none
 _FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # JPEG start of frame
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"))
 _WIDTH, _HEIGHT = 256, 257  # TIFF tags
@@ -63,7 +64,7 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
         if is_tiff(data):
             width, height = (tiff_tag(data, tag, default=0) for tag in (_WIDTH, _HEIGHT))
             return (width, height) if width and height else None
-        if data[4:8] == b"ftyp":
+        if data[4:8] == b"ftyp" and data[:2] == b"\0\0":  # its length: no text starts so
             sizes = [struct.unpack(">II", m) for m in re.findall(rb"ispe\0{4}(.{8})", data, re.S)]
             return max(sizes, key=lambda s: s[0] * s[1], default=None)
     except struct.error:
@@ -80,8 +81,10 @@ def jpeg_frame(data: bytes) -> tuple[int, int, int] | None:
     """Return width, height and number of channels of a JPEG; None where it does not say."""
     at = 2
     while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            return None
+        if data[at] != 0xFF:  # libjpeg passes over what stands before a marker, too
+            at = data.find(0xFF, at)
+            if at < 0 or at + 4 > len(data):
+                return None
         marker = data[at + 1]
         if marker == 0xFF:  # padding
             at += 1

@@ -62,7 +62,7 @@ def read_split(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         DataError: There is no such file, or it says something else.
     """
-    file = Path(path).expanduser()
+    file = Path(os.path.expanduser(path))
     file = file / SPLIT_FILE if file.is_dir() else file
     try:
         text = file.read_bytes().decode("utf-8-sig", "surrogateescape")

@@ -43,6 +43,7 @@ __all__ = [
     "stratified_counts",
 ]
 
+
 def stratified_counts(sizes: NDArray[np.int64], frac: float) -> NDArray[np.int64]:
     """Return how many pictures each stratum gives, together ``round(frac * total)``.
 

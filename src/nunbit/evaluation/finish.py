@@ -17,6 +17,8 @@ from nunbit.training.fit import History
 __all__ = ["Result", "finish"]
 
 MISREAD_SHOWN = 24
+FINDING_PICTURES = 20
+"""Pictures that ``--json`` names of each finding."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return what ``nunbit train --json`` prints."""
         headline = self.model.task.headline
+        found = self.pictures.findings
 
         def score(split: str) -> dict[str, Any]:
             found = self.evaluations.get(split)
@@ -54,6 +57,9 @@ class Result:
             "stop_reason": self.history.stop_reason,
             "model": str(self.run.model_file),
             "report": str(self.run.report_file),
+            "findings": None
+            if found is None
+            else found.to_dict(limit=FINDING_PICTURES)["findings"],
             "unreadable": [[each.name, each.reason] for each in self.pictures.left_out],
         }
 

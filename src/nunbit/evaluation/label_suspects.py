@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.checks import Finding, printable
+from nunbit.data.options import DataOptions
 from nunbit.data.pictures import Pictures, PictureSet, load
 from nunbit.data.splits import assign_folds
 from nunbit.data.table import PictureTable
@@ -87,16 +88,23 @@ class LabelJudgement:
     agreement: float
 
 
-def load_for_suspects(source: str | os.PathLike[str], *, seed: int = 0) -> Pictures:
+def load_for_suspects(
+    source: str | os.PathLike[str], *, options: DataOptions | None = None
+) -> Pictures:
     """Read a source for :func:`find_label_suspects`: all training pictures, made small.
+
+    Args:
+        options: What to leave out and to group; nothing is cut off for validation.
 
     Raises:
         DataError: The pictures cannot be trained on.
     """
-    pictures = load(source, validation=0.0, seed=seed)
+    asked = options or DataOptions()
+    whole = replace(asked, validation=0.0, split="random", fold=None)
+    pictures = load(source, options=whole)
     if pictures.preprocessing.image_size <= LARGEST_SIDE_PX:
         return pictures
-    return load(source, validation=0.0, seed=seed, image_size=LARGEST_SIDE_PX)
+    return load(source, options=replace(whole, image_size=LARGEST_SIDE_PX))
 
 
 def find_label_suspects(

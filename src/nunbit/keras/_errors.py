@@ -1,10 +1,16 @@
-"""Errors that Keras raises as ``TypeError``, ``KeyError`` or ``FileNotFoundError``, as ours."""
+"""Errors that Keras raises as ``TypeError``, ``KeyError`` or ``OSError``, as ours."""
 
 from __future__ import annotations
 
-from nunbit.errors import NunbitError
+from nunbit.errors import NunbitError, PictureError
 
-__all__ = ["FolderMissingError", "OptionTypeError", "UnknownClassError"]
+__all__ = [
+    "FolderMissingError",
+    "OptionTypeError",
+    "PictureDamagedError",
+    "PictureMissingError",
+    "UnknownClassError",
+]
 
 
 class OptionTypeError(NunbitError, TypeError):
@@ -13,6 +19,14 @@ class OptionTypeError(NunbitError, TypeError):
 
 class FolderMissingError(NunbitError, FileNotFoundError):
     """A folder that is read from or written to does not exist."""
+
+
+class PictureDamagedError(PictureError, OSError):
+    """A picture file cannot be read."""
+
+
+class PictureMissingError(PictureError, FileNotFoundError):
+    """A picture file is gone."""
 
 
 class UnknownClassError(NunbitError, KeyError):

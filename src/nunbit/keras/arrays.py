@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nunbit.errors import DataError
 from nunbit.keras._bridge import setting
+from nunbit.keras._checks import number_type
 from nunbit.keras.draw import Parameters
 from nunbit.keras.iterators import Indices, Iterator
 from nunbit.keras.saving import Saving
@@ -51,7 +52,7 @@ class NumpyArrayIterator(Iterator):
     ) -> None:
         self.image_data_generator = image_data_generator
         self.data_format = data_format or setting("image_data_format", "channels_last")
-        self.dtype = np.dtype(dtype or setting("floatx", "float32"))
+        self.dtype = number_type(dtype or setting("floatx", "float32"))
         self.save_to_dir, self.save_prefix, self.save_format = save_to_dir, save_prefix, save_format
         keras_code = image_data_generator.like == "keras-3"
         images, extras = _unpack(x)
@@ -77,8 +78,10 @@ class NumpyArrayIterator(Iterator):
 
     @property
     def x(self) -> NDArray[Any]:
-        """The pictures of this subset as numbers of ``dtype``."""
-        return np.asarray(self._pixels, dtype=self.dtype)
+        """The pictures of this subset as numbers of ``dtype``; made when first asked for."""
+        if self._pixels.dtype != self.dtype:
+            self._pixels = self._pixels.astype(self.dtype)
+        return self._pixels
 
     def _check_pictures(self) -> None:
         shape = self._pixels.shape
@@ -96,7 +99,7 @@ class NumpyArrayIterator(Iterator):
             )
 
     def _find_top(self) -> float:
-        """Return what is white: 1 for pictures in 0..1, else 255."""
+        """Return what is white: 1 where no pixel is above 1, else 255."""
         ranges = self.image_data_generator.ranges
         if ranges.brightness_range is None or self._pixels.dtype == np.uint8 or not self.n:
             return 255.0
@@ -161,12 +164,13 @@ def _cut(
     """Cut everything to one part, which is the first or the last of all samples."""
     images, extras, y, weight = data
     if y is not None and check_classes:
-        rest = slice(part.stop, None) if part.start == 0 else slice(0, part.start)
+        rest = slice(0, part.start) if part.stop is None else slice(part.stop, None)
         if not np.array_equal(np.unique(y[part]), np.unique(y[rest])):
             raise DataError(
                 "training and validation subsets have different number of classes after the "
-                "split. If your arrays are sorted by label, shuffle them first; where the labels "
-                "are no classes, pass `ignore_class_split=True`."
+                "split. Pass `validation_split` to `ImageDataGenerator` where there is none. If "
+                "your arrays are sorted by label, shuffle them first; where the labels are no "
+                "classes, pass `ignore_class_split=True`."
             )
     return (
         images[part],

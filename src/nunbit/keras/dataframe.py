@@ -190,11 +190,11 @@ class DataFrameIterator(FileIterator):
                 )
 
     def _rows_with_files(self, names: list[str], x_col: str) -> list[int]:
+        endings = self._endings
         kept = [
             row
             for row, name in enumerate(names)
-            if name.lower().endswith(self.white_list_formats)
-            and os.path.isfile(os.path.join(self.directory, name))
+            if name.lower().endswith(endings) and os.path.isfile(os.path.join(self.directory, name))
         ]
         if len(kept) < len(names):
             warnings.warn(

@@ -79,9 +79,7 @@ class DirectoryIterator(FileIterator):
                 f'`class_mode="binary"` takes two classes, `{self.directory}` has {len(names)}. '
                 'Pass `class_mode="sparse"` or `class_mode="categorical"`.'
             )
-        endings: tuple[str, ...] = self.white_list_formats
-        if not keras_code:
-            endings = tuple(f".{ending}" for ending in endings)
+        endings = self._endings
         self.filenames = []
         labels: list[int] = []
         for name in names:

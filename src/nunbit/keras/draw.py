@@ -93,7 +93,8 @@ class Ranges:
             if pixels > 0 or not self.like_code:
                 return float(rng.choice(abs(pixels)) * rng.choice([-1, 1]))
         elif isinstance(amount, (list, tuple)):
-            chosen = float(rng.choice(amount) * rng.choice([-1, 1]))
+            chosen, sign = float(rng.choice(amount)), int(rng.choice([-1, 1]))
+            chosen = chosen * sign if self.like_code else chosen  # drawn in both, to stay in step
             return chosen * extent if np.max(amount) < 1 else chosen
         moved = float(rng.uniform(-amount, amount))
         return moved * extent if amount < 1 else moved

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nunbit.errors import OptionError
 from nunbit.keras._bridge import setting
+from nunbit.keras._checks import number_type
 from nunbit.keras._errors import OptionTypeError
 from nunbit.keras.draw import Parameters
 from nunbit.keras.iterators import Indices, Iterator
@@ -68,7 +69,7 @@ class FileIterator(Iterator):
         channels = (CHANNELS[self.color_mode],)
         first = self.data_format == "channels_first"
         self.image_shape = channels + self.target_size if first else self.target_size + channels
-        self.dtype = np.dtype(options.dtype or setting("floatx", "float32"))
+        self.dtype = number_type(options.dtype or setting("floatx", "float32"))
         self.save_to_dir = options.save_to_dir
         self.save_prefix = options.save_prefix
         self.save_format = options.save_format
@@ -79,6 +80,13 @@ class FileIterator(Iterator):
         if self.subset is not None:
             generator.validation_part(self.subset, 0)
         self._augments = keras_code or self.subset != "validation"
+
+    @property
+    def _endings(self) -> tuple[str, ...]:
+        """Endings of picture files, with their dot; Keras' code asks for none."""
+        if self.image_data_generator.like == "keras-3":
+            return self.white_list_formats
+        return tuple(f".{ending}" for ending in self.white_list_formats)
 
     def _part(self, count: int) -> slice:
         """Return which of ``count`` files belong to the subset."""

@@ -14,13 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.augment.statistics import Statistics, fit_statistics
 from nunbit.errors import DataError, OptionError
 from nunbit.keras._bridge import setting
 from nunbit.keras._checks import check_choices, overridden, zoom_pair
 from nunbit.keras.batches import fill_batch
 from nunbit.keras.draw import Parameters, Ranges, Shift, global_draws
 from nunbit.keras.flows import Flows
-from nunbit.keras.standardize import Normalisation, Statistics, fit_statistics
+from nunbit.keras.standardize import Normalisation
 from nunbit.keras.transform import Transform
 
 __all__ = ["ImageDataGenerator"]
@@ -43,8 +44,8 @@ class ImageDataGenerator(Flows):
         zca_epsilon: Added to the singular values.
         rotation_range: Turned by up to this, either way, in degrees.
         width_shift_range: Moved sideways: a float below 1 is a share of the width, another
-            one pixels; a whole number n gives whole pixels below n; a list, one of its
-            elements, either way.
+            one pixels; a whole number n gives whole pixels below n, either way; a list, one of
+            its elements.
         height_shift_range: Moved up or down, likewise.
         brightness_range: Pair of factors; 1 changes nothing.
         shear_range: Sheared by up to this, either way, in degrees.
@@ -281,8 +282,8 @@ class ImageDataGenerator(Flows):
             center=self.featurewise_center,
             std=self.featurewise_std_normalization,
             zca_epsilon=self.zca_epsilon if self.zca_whitening else None,
-            row_axis=self.row_axis,
-            col_axis=self.col_axis,
+            channels_first=self.data_format == "channels_first",
+            keras_code=self.like == "keras-3",
         )
         self.mean = found.mean if self.featurewise_center else self.mean
         self.std = found.std if self.featurewise_std_normalization else self.std

@@ -13,6 +13,7 @@ global generator.
 from __future__ import annotations
 
 import threading
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from collections.abc import Iterator as Batches
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from nunbit.data.buffers import ArrayPool
 from nunbit.errors import OptionError
 from nunbit.keras._bridge import joined_class
+from nunbit.keras._checks import check_whole_numbers
 from nunbit.keras.batches import fill_batch
 from nunbit.keras.draw import Parameters, global_draws
 from nunbit.keras.saving import Saving
@@ -61,6 +63,7 @@ class Iterator(ABC):
     _saving: Saving
 
     def __init__(self, n: int, batch_size: int, shuffle: bool, seed: int | None) -> None:
+        check_whole_numbers(batch_size=batch_size, seed=seed)
         self.n = n
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -69,7 +72,7 @@ class Iterator(ABC):
         self.total_batches_seen = 0
         self.lock = threading.Lock()
         self.index_array: Indices | None = None
-        self.index_generator = self._flow_index()
+        self.index_generator = _flow_index(weakref.ref(self))
         self._keras_code = self.image_data_generator.like == "keras-3"
         shared = seed is None or self._keras_code
         self._rng = global_draws() if shared else np.random.RandomState(seed)
@@ -97,10 +100,12 @@ class Iterator(ABC):
         return self._make_batch(indices, parameters, rng)
 
     def __getitem__(self, idx: int) -> Any:
+        count = len(self)
+        if idx >= count or (idx < -count and not self._keras_code):
+            lowest = -count if idx < 0 else 0
+            raise OptionError(f"asked for batch {idx}, expected {lowest} to {count - 1}.")
         if idx < 0 and not self._keras_code:
-            idx += len(self)
-        if idx >= len(self) or (idx < 0 and not self._keras_code):
-            raise OptionError(f"asked for batch {idx}, expected 0 to {len(self) - 1}.")
+            idx += count
         with self.lock:
             self._reseed()
             self.total_batches_seen += 1
@@ -126,16 +131,15 @@ class Iterator(ABC):
     def _order(self) -> Indices:
         return self.index_array if self.index_array is not None else np.arange(self.n)
 
-    def _flow_index(self) -> Batches[Indices]:
-        while True:
-            self._reseed()
-            if self.batch_index == 0:
-                self._set_index_array()
-            start = (self.batch_index * self.batch_size) % max(self.n, 1)
-            stop = start + self.batch_size
-            self.batch_index = self.batch_index + 1 if stop < self.n else 0
-            self.total_batches_seen += 1
-            yield self._order[start:stop]
+    def _next_indices(self) -> Indices:
+        self._reseed()
+        if self.batch_index == 0:
+            self._set_index_array()
+        start = (self.batch_index * self.batch_size) % max(self.n, 1)
+        stop = start + self.batch_size
+        self.batch_index = self.batch_index + 1 if stop < self.n else 0
+        self.total_batches_seen += 1
+        return self._order[start:stop]
 
     def _reseed(self) -> None:
         if self.seed is None:
@@ -188,3 +192,11 @@ class Iterator(ABC):
     def _save(self, batch: NDArray[Any], indices: Indices, rng: np.random.RandomState) -> None:
         last = np.moveaxis(batch, 1, -1) if self.data_format == "channels_first" else batch
         self._saving.write(last, indices.tolist(), rng)
+
+
+def _flow_index(ref: weakref.ref[Iterator]) -> Batches[Indices]:
+    """Yield the samples of each batch, without keeping the iterator and its pictures alive."""
+    while (batches := ref()) is not None:
+        indices = batches._next_indices()
+        del batches
+        yield indices

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+import weakref
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +21,13 @@ from numpy.typing import NDArray
 
 from nunbit.data.decode import decode
 from nunbit.data.pixels import default_budget_bytes
-from nunbit.errors import MissingExtraError, OptionError, PictureError, did_you_mean
+from nunbit.errors import MissingExtraError, OptionError, did_you_mean
+from nunbit.keras._errors import PictureDamagedError, PictureMissingError
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["CHANNELS", "INTERPOLATIONS", "PictureCache", "PictureReader"]
+__all__ = ["CHANNELS", "INTERPOLATIONS", "Budget", "PictureCache", "PictureReader"]
 
 Picture = NDArray[Any]
 
@@ -66,7 +69,8 @@ class PictureReader:
             returns: uint8 (height, width, channels); grey pictures of 16 or 32 bits keep
                 their numbers where Keras' code is followed.
         Raises:
-            PictureError: The file is missing, damaged or no picture.
+            PictureMissingError: There is no such file.
+            PictureDamagedError: The file is damaged or no picture.
         """
         try:
             with open(path, "rb") as file:
@@ -76,8 +80,10 @@ class PictureReader:
             pixels = decode(data)
         except MissingExtraError:
             raise
+        except FileNotFoundError as error:
+            raise PictureMissingError(f"`{path}`: {error}") from error
         except Exception as error:  # of damaged files, Pillow raises a dozen kinds
-            raise PictureError(f"`{path}`: {error}") from error
+            raise PictureDamagedError(f"`{path}`: {error}") from error
         if pixels.shape[:2] == self.target_size:
             return self._colour(pixels)
         if self.interpolation == "nearest":
@@ -169,14 +175,54 @@ def _pillow() -> Any:
     return Image
 
 
-class PictureCache:
-    """Pictures kept after they were read once, within a budget; safe with several threads."""
+class Budget:
+    """Bytes that several caches share; safe with several threads.
 
-    def __init__(self, read: Callable[[str], Picture], budget_bytes: int | None = None) -> None:
+    Args:
+        size_bytes: None = a third of the memory that is free when it is first asked.
+    """
+
+    def __init__(self, size_bytes: int | None = None) -> None:
+        self._left = size_bytes
+        self._returned: deque[int] = deque()
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Take ``count`` bytes, or none where fewer are left; say which."""
+        with self._lock:
+            left = default_budget_bytes() if self._left is None else self._left
+            while self._returned:
+                left += self._returned.popleft()
+            fits = count <= left
+            self._left = left - count if fits else left
+            return fits
+
+    def give_back(self, kept: Mapping[str, Picture]) -> None:
+        """Return the bytes of pictures that nobody holds any more.
+
+        It takes no lock: the garbage collector may call it in the middle of ``take``.
+        """
+        self._returned.append(sum(each.nbytes for each in kept.values()))
+
+
+_shared = Budget()
+
+
+class PictureCache:
+    """Pictures kept after they were read once, within a budget; safe with several threads.
+
+    Args:
+        read: Given a path, the pixels.
+        budget: None = the one that all caches of the process share. What this cache took
+            of it is given back when the cache goes.
+    """
+
+    def __init__(self, read: Callable[[str], Picture], budget: Budget | None = None) -> None:
         self._read = read
-        self._left = default_budget_bytes() if budget_bytes is None else budget_bytes
+        self._budget = _shared if budget is None else budget
         self._kept: dict[str, Picture] = {}
         self._lock = threading.Lock()
+        weakref.finalize(self, self._budget.give_back, self._kept).atexit = False
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -188,7 +234,6 @@ class PictureCache:
             return kept
         picture = self._read(path)
         with self._lock:
-            if path not in self._kept and picture.nbytes <= self._left:
+            if path not in self._kept and self._budget.take(picture.nbytes):
                 self._kept[path] = picture
-                self._left -= picture.nbytes
         return picture

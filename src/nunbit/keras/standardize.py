@@ -1,4 +1,4 @@
-"""Normalisation of pictures, and the statistics of a data set that it needs.
+"""Normalisation of pictures, sample by sample or by the statistics of a data set.
 
 Order, as in Keras: preprocessing function, rescale, then sample by sample, then by
 the statistics of the whole set: mean, standard deviation, ZCA.
@@ -18,21 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EPSILON", "Normalisation", "Statistics", "fit_statistics"]
+from nunbit.augment.statistics import STD_FLOOR, Statistics
 
-EPSILON = 1e-6
-"""Added to a standard deviation before it divides."""
+__all__ = ["Normalisation"]
 
 Pixels = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """What ``fit`` found; None where it is not needed, or not known yet."""
-
-    mean: Pixels | None = None
-    std: Pixels | None = None
-    zca_matrix: Pixels | None = None
 
 
 @dataclass(frozen=True)
@@ -73,12 +63,12 @@ class Normalisation:
         if self.samplewise_center:
             x -= np.mean(x, axis=axes, keepdims=True)
         if self.samplewise_std:
-            x /= np.std(x, axis=axes, keepdims=True) + EPSILON
+            x /= np.std(x, axis=axes, keepdims=True) + STD_FLOOR
         found = self.statistics
         if self.featurewise_center and self._is_fitted(found.mean, "featurewise_center"):
             x -= found.mean
         if self.featurewise_std and self._is_fitted(found.std, "featurewise_std_normalization"):
-            x /= found.std + EPSILON  # type: ignore[operator]  # not None: it is fitted
+            x /= found.std + STD_FLOOR  # type: ignore[operator]  # not None: it is fitted
         if self.zca_whitening and self._is_fitted(found.zca_matrix, "zca_whitening"):
             flat = x.reshape(-1, math.prod(x.shape[-3:]))
             x = (flat @ found.zca_matrix).reshape(x.shape)
@@ -92,36 +82,3 @@ class Normalisation:
                 stacklevel=4,
             )
         return value is not None
-
-
-def fit_statistics(
-    x: Pixels,
-    *,
-    center: bool,
-    std: bool,
-    zca_epsilon: float | None,
-    row_axis: int,
-    col_axis: int,
-) -> Statistics:
-    """Compute mean and standard deviation per channel, and the ZCA matrix.
-
-    Shape:
-        x: (N, H, W, C) or (N, C, H, W), floating point; changed in place.
-    Args:
-        zca_epsilon: Added to the singular values; None = no ZCA.
-    Source: Keras 3: matrix = U diag(sqrt(N) / (s + epsilon)) U', of the thin
-        singular value decomposition of the flattened, centred pictures.
-    """
-    axes = (0, row_axis, col_axis)
-    mean = deviation = matrix = None
-    if center:
-        mean = x.mean(axis=axes, keepdims=True)[0]  # (1, 1, C) or (C, 1, 1)
-        x -= mean
-    if std:
-        deviation = x.std(axis=axes, keepdims=True)[0]
-        x /= deviation + EPSILON
-    if zca_epsilon is not None:
-        count = len(x)
-        u, s, _ = np.linalg.svd(x.reshape(count, -1).T, full_matrices=False)
-        matrix = (u * (math.sqrt(count) / (s + zca_epsilon))) @ u.T
-    return Statistics(mean, deviation, matrix)

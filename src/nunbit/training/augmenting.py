@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from nunbit.augment import Augment
-from nunbit.augment.standardize import STD_FLOOR, Standardizer
+from nunbit.augment.statistics import STD_FLOOR, zca_matrix
 from nunbit.data.batches import Batch, Mixing, Mover
 from nunbit.data.pictures import Pictures
 from nunbit.data.preprocessing import Preprocessing
+from nunbit.data.streaming import StreamedPixels
 from nunbit.errors import OptionError, name_list
 from nunbit.model import Model
 from nunbit.tasks import Task
@@ -97,13 +98,13 @@ def take_over_normalising(augment: Augment, model: Model, pictures: Pictures) ->
         raise OptionError(" ".join(problems))
     if not augment.standardizes:
         return
-    has, whitening = model.preprocessing, None
+    whitening = None
     if augment.zca_whitening:
         mean, std, whitening = _whiten(augment, pictures)
     else:
         mean, std = _mean_and_std(augment, pictures.preprocessing)
     wanted = replace(
-        has,
+        model.preprocessing,
         mean=mean,
         std=std,
         samplewise_center=augment.samplewise_center,
@@ -112,13 +113,36 @@ def take_over_normalising(augment: Augment, model: Model, pictures: Pictures) ->
     if "trained_on" not in model.facts:
         model.preprocessing, model.whitening = wanted, whitening
         return
-    same = np.allclose(has.mean, mean) and np.allclose(has.std, std)
-    rest = replace(wanted, mean=has.mean, std=has.std) == has
-    if not (same and rest) or whitening is not None or model.whitening is not None:
+    differences = _differences(model, wanted, whitening)
+    if differences:
         raise OptionError(
-            f"the network was trained with its own normalisation (mean {has.mean}, std {has.std}); "
+            f"the network was trained with its own normalisation ({'; '.join(differences)}); "
             f"leave out {name_list(f'`{name}`' for name in augment.standardizes)}."
         )
+
+
+def _differences(model: Model, wanted: Preprocessing, whitening: Tensor | None) -> list[str]:
+    """Tell where a trained model normalises in another way than is asked for."""
+    has, found = model.preprocessing, []
+    for name in ("mean", "std", "samplewise_center", "samplewise_std_normalization"):
+        old, new = getattr(has, name), getattr(wanted, name)
+        if not np.allclose(old, new):
+            found.append(f"{name} {_show(old)}, now asked for {_show(new)}")
+    old_matrix = model.whitening
+    if (old_matrix is None) != (whitening is None):
+        had, asked = ("without", "with") if old_matrix is None else ("with", "without")
+        found.append(f"{had} ZCA, now asked for {asked}")
+    elif old_matrix is not None and whitening is not None:
+        size = float(old_matrix.abs().max())
+        if not np.allclose(old_matrix.cpu(), whitening, rtol=1e-4, atol=1e-4 * size):
+            found.append("with another ZCA matrix")
+    return found
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"({', '.join(f'{each:.4g}' for each in value)})"
 
 
 def _misplaced(augment: Augment, pictures: Pictures) -> list[str]:
@@ -166,15 +190,21 @@ def _whiten(
 ) -> tuple[tuple[float, ...], tuple[float, ...], Tensor]:
     """Return mean and std of pixels in 0..1 for centred, rescaled values, and the ZCA matrix."""
     train = pictures.train
-    sample = np.linspace(0, len(train) - 1, min(ZCA_PICTURES, len(train))).astype(np.int64)
-    found = Standardizer(augment)
-    found.fit(train.take(np.unique(sample)))
-    if found.mean is None or found.zca_whitening_matrix is None:
-        raise OptionError("`zca_whitening` found nothing to whiten.")
-    factor = 255 * (augment.rescale or 1.0)
-    mean = (found.mean.ravel().astype(np.float64) / factor).tolist()
-    matrix = torch.from_numpy(found.zca_whitening_matrix.astype(np.float32))
-    return tuple(mean), (1 / factor,) * len(mean), matrix
+    places = np.linspace(0, len(train) - 1, min(ZCA_PICTURES, len(train))).astype(np.int64)
+    rows = train.rows[np.unique(places)]
+    decoded = train.pixels
+    found = decoded.readable(rows) if isinstance(decoded, StreamedPixels) else decoded[rows]
+    if not len(found):
+        raise OptionError("`zca_whitening` found no picture that can be read.")
+    factor, mean = augment.rescale or 1.0, found.mean((0, 1, 2), dtype=np.float64)  # (C,)
+    matrix = zca_matrix(
+        found.reshape(len(found), -1),
+        epsilon=augment.zca_epsilon,
+        mean=np.tile(mean, found[0].size // len(mean)),
+        factor=factor,
+    )
+    std = (1 / (255 * factor),) * len(mean)
+    return tuple((mean / 255).tolist()), std, torch.from_numpy(matrix.astype(np.float32))
 
 
 def _mean_and_std(

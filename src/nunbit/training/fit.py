@@ -184,7 +184,7 @@ def _check_arguments(callbacks: Sequence[Callback], out: object, resume: object)
 
 def _match(model: Model, pictures: Pictures) -> None:
     """Check that the pictures are what the network takes; hand over the preprocessing."""
-    check_trainable(pictures)
+    check_trainable(pictures.table)
     has, gets = model.preprocessing, pictures.preprocessing
     if (has.image_size, has.channels) != (gets.image_size, gets.channels):
         raise OptionError(
@@ -193,7 +193,7 @@ def _match(model: Model, pictures: Pictures) -> None:
             f"`create_model(..., image_size={gets.image_size}, channels={gets.channels})`."
         )
     if "trained_on" not in model.facts:
-        model.preprocessing = gets
+        model.preprocessing, model.whitening = gets, None
         model.task = model.task.with_names(pictures.classes, pictures.table.titles)
     elif tuple(pictures.classes) != model.classes:
         raise OptionError(

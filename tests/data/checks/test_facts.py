@@ -130,3 +130,41 @@ def test_an_array_is_not_read_picture_by_picture():
     assert facts.rows.tolist() == [0, 1, 2]
     assert facts.content[1] == facts.content[2] != facts.content[0]
     assert facts.brightness[0] == pytest.approx(pixels[4].mean(), abs=1e-3)
+
+
+def cut_jpeg(pixels, keep: float = 0.5, **how):
+    """A JPEG that lost its end, as a broken download does, but for the mark of the end."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90, **how)
+    data = file.getvalue()
+    start = data.rindex(b"\xff\xda")
+    return data[: start + int((len(data) - start) * keep)] + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8, 5])
+def test_jpegs_that_are_grey_at_an_end_are_told(make_table, photo, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = photo(1, 128, 96)
+    cut = cut_jpeg(picture, exif=exif)
+    grey = cut_jpeg(picture[:, :, 0], exif=exif)
+    whole = cut_jpeg(picture, 1.0, exif=exif)
+    facts, unreadable = scan(make_table([cut, grey, whole], names=["a.jpg", "b.jpg", "c.jpg"]))
+    assert unreadable == []
+    assert facts.is_cut.tolist() == [True, True, False]
+
+
+def test_borders_of_whole_pictures_are_no_cuts(make_table, photo):
+    framed = photo(2, 128, 96)
+    framed[:16] = framed[-16:] = 128
+    on_grey = np.full((128, 96, 3), 128, np.uint8)
+    on_grey[40:80, 40:80] = photo(3, 40, 40)
+    black = photo(4, 128, 96)
+    black[100:] = 0
+    plain = np.full((64, 64, 3), 128, np.uint8)
+    files = [cut_jpeg(each, 1.0) for each in (framed, on_grey, black, plain)]
+    half = photo(5, 128, 96)
+    half[64:] = 128
+    facts, _ = scan(make_table([*files, png(half)]))
+    assert facts.is_cut.tolist() == [False] * 5
+    assert not facts_of_pixels(np.stack([half])).is_cut.any()

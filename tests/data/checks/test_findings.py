@@ -51,6 +51,18 @@ def test_unreadable_pictures_are_an_error_with_reasons(make_table, photo):
     assert item.remarks == ("the file is empty", "damaged, truncated, or not a picture")
 
 
+def test_a_jpeg_that_is_grey_at_its_end_is_a_warning(make_table, photo):
+    half = photo(1, 128, 96)
+    half[64:] = 128
+    file = cv2.imencode(".jpg", half)[1].tobytes()
+    item = checked(make_table([photo(2), file], names=["a.jpg", "b.jpg"])).of_kind("cut-off")
+    assert item is not None
+    assert (item.severity, item.rows) == ("warning", (1,))
+    assert item.text == (
+        "1 JPEG is of one even grey at one edge, as after a broken download: b.jpg."
+    )
+
+
 def test_copies_across_splits_are_errors_and_come_first(make_table, photo):
     pictures = [photo(k) for k in range(24)] + [photo(0), smaller(photo(1)), photo(2)]
     table = make_table(
@@ -303,3 +315,25 @@ def test_fast_part_takes_rows_of_a_larger_array(photo, make_table):
 def test_fast_part_of_a_clean_set_is_silent(photo, make_table):
     pixels = np.stack([cv2.resize(photo(k), (48, 48)) for k in range(30)])[:, :, :, :1]
     assert fast_findings(make_table(list(pixels[..., 0])), pixels).items == ()
+
+
+def test_groups_on_both_sides_of_a_split(make_table):
+    group = np.array(["p1", "p2", "p1", "p3", "p2", "p3"])
+    split = ["train", "train", "test", "train", "validation", "train"]
+    table = make_table([None] * 6, group=group, split=split)
+    item = next(each for each in class_findings(table) if each.kind == "group-across")
+    assert item.severity == "error"
+    assert item.text.startswith("2 groups have pictures on both sides of a split: `p1`, `p2`.")
+    assert item.rows == (0, 2, 1, 4)
+    assert item.remarks == ("p1, train", "p1, test", "p2, train", "p2, validation")
+    whole = make_table([None] * 6, group=group, split=["train", "test"] + ["train"] * 4)
+    assert [each.values["names"] for each in class_findings(whole) if each.rows] == ["`p2`"]
+    alone = make_table([None] * 6, group=group)
+    assert not any(each.kind == "group-across" for each in class_findings(alone))
+
+
+def test_numbers_have_groups_too(make_table):
+    labels = np.zeros((2, 1))
+    split, group = ["train", "test"], np.array(["g", "g"])
+    table = make_table([None] * 2, labels=labels, kind="regression", split=split, group=group)
+    assert [item.kind for item in class_findings(table)] == ["group-across"]

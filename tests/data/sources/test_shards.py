@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import http.server
 import io
 import json
@@ -11,7 +12,7 @@ import re
 import tarfile
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import fsspec
@@ -21,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nunbit.data.sources import shard_index, shard_names
-from nunbit.data.sources.shard_files import reason
+from nunbit.data.sources.shard_files import read_part, reason
 from nunbit.data.sources.shard_names import expand_braces, list_shards, split_by_rank
 from nunbit.data.sources.shard_stream import ShardStream
 from nunbit.data.sources.shards import is_shards, open_shards
@@ -350,6 +351,19 @@ def test_samples_that_cannot_be_used(
     assert "1 thing wrong in 1 shard: " in str(caught.value)
 
 
+def test_tars_of_one_class_each_are_no_shards(put: Callable[..., Path]) -> None:
+    root = put({f"{name}.tar": {"1.jpg": b"1", "2.jpg": b"2"} for name in ("cat", "dog")})
+    with pytest.raises(
+        DataError,
+        match=r"4 things wrong in 2 shards: `cat.tar/1` has a picture and no label.*If each tar "
+        r"holds the pictures of one class \(`cat.tar`\), unpack each into a folder of its name",
+    ):
+        open_shards(str(root))
+    root = put({"cat.tar": samples([0, 1])})
+    with pytest.raises(DataError, match=r"copy them from where they are whole\.$"):
+        open_shards(str(root))
+
+
 def test_ten_are_shown_and_all_are_counted(put: Callable[..., Path]) -> None:
     root = put(
         {
@@ -666,16 +680,30 @@ class _Web(http.server.BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
-@pytest.mark.parametrize("ranges", [True, False])
-def test_shards_on_a_web_server(*, ranges: bool) -> None:
-    pytest.importorskip("aiohttp", reason="needs nunbit[shards]")
-    files = {f"/train-{k}.tar": tar(samples([0, 1], tag=str(k))) for k in range(3)}
-    handler = type("Web", (_Web,), {"files": files, "ranges": ranges})
+@contextlib.contextmanager
+def serve(files: Mapping[str, bytes], *, ranges: bool) -> Iterator[tuple[str, list[str]]]:
+    """Give the address of a web server, and the requests it gets."""
+    requests: list[str] = []
+
+    def log(self: _Web, *_: object) -> None:
+        requests.append(f"{self.command} {self.path}")
+
+    handler = type("Web", (_Web,), {"files": files, "ranges": ranges, "log_message": log})
     web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        host = f"http://127.0.0.1:{web.server_port}"
+        yield f"http://127.0.0.1:{web.server_port}", requests
+    finally:
+        web.shutdown()
+        web.server_close()
+        thread.join()
+
+
+def test_shards_on_a_web_server() -> None:
+    pytest.importorskip("aiohttp", reason="needs nunbit[shards]")
+    files = {f"/train-{k}.tar": tar(samples([0, 1], tag=str(k))) for k in range(3)}
+    with serve(files, ranges=True) as (host, _):
         table = open_shards(f"{host}/train-{{0..2}}.tar?token=secret")
         assert table.names == [f"train-{k}.tar/00{j}.jpg" for k in range(3) for j in (0, 1)]
         assert table.source == "train"
@@ -685,18 +713,28 @@ def test_shards_on_a_web_server(*, ranges: bool) -> None:
         assert [given[row] for row in range(6)] == [
             f"jpg {k}{j}".encode() * (j + 1) for k in range(3) for j in (0, 1)
         ]
-        if ranges:
-            assert table.store.read(3) == b"jpg 11" * 2
-        else:
-            with pytest.raises(PictureError, match="gives whole files only, expected one that kno"):
-                table.store.read(3)
+        assert table.store.read(3) == b"jpg 11" * 2
         with pytest.raises(DataError, match=r"`train-3.tar` breaks off \(not there\)") as caught:
             open_shards(f"{host}/train-{{2..3}}.tar?token=secret")
         assert "secret" not in str(caught.value)
-    finally:
-        web.shutdown()
-        web.server_close()
-        thread.join()
+        for missing in ("8", "9"):
+            with pytest.raises(DataError, match=r"breaks off \(not there\)"):
+                open_shards(f"{host}/train-{missing}.tar")
+
+
+def test_a_web_server_without_ranges_is_refused_before_the_shards_are_read() -> None:
+    pytest.importorskip("aiohttp", reason="needs nunbit[shards]")
+    files = {f"/train-{k}.tar": tar(samples([0, 1], tag=str(k))) for k in range(3)}
+    with serve(files, ranges=False) as (host, requests):
+        with pytest.raises(
+            DataError,
+            match=r"train-0.tar`: its server gives whole files only, .*Download the shards, and",
+        ) as caught:
+            open_shards(f"{host}/train-{{0..2}}.tar?token=secret")
+        assert "secret" not in str(caught.value)
+        assert {each.split("?")[0].split(" ")[1] for each in requests} == {"/train-0.tar"}
+        with pytest.raises(PictureError, match="gives whole files only, expected one that knows"):
+            read_part(f"{host}/train-1.tar", 512, 5)
 
 
 def test_reasons_do_not_tell_secrets() -> None:

@@ -27,6 +27,9 @@ SMALLEST_COMPARED_PX = 48
 """Pictures with a shorter side below it are not searched for near-duplicates: digits
 and icons are alike by nature, and too few pixels are left to tell a copy by."""
 
+CUT_PX, MISSING_GREY = 8, 128
+"""A JPEG is made of squares of 8 pixels; those that are missing are of this grey."""
+
 CHUNK = 64
 """Files that a thread takes at a time."""
 PART_BYTES = 4 << 20
@@ -50,6 +53,8 @@ class Facts:
             near-duplicates.
         kinds: What is unusual about each file, in a word each.
         lies: What each file really is, where its suffix says something else; else "".
+        is_cut: bool (M,) whether a JPEG is of one grey at one edge only, as one is that
+            lost its end.
     """
 
     rows: NDArray[np.int64]
@@ -63,6 +68,7 @@ class Facts:
     compared: NDArray[np.bool_]
     kinds: tuple[tuple[str, ...], ...]
     lies: tuple[str, ...]
+    is_cut: NDArray[np.bool_]
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -81,6 +87,7 @@ class _One:
     thumbnail: NDArray[np.uint8] | None
     kinds: tuple[str, ...]
     lies: str
+    is_cut: bool
 
 
 def scan(
@@ -141,7 +148,21 @@ def _look(data: bytes | NDArray[np.uint8], name: str) -> _One:
         thumbnail=_thumbnail(grey) if is_compared else None,
         kinds=odd_kinds(file),
         lies=is_really if says and is_really and says != is_really else "",
+        is_cut=is_really == "JPEG" and _is_cut(pixels),
     )
+
+
+def _is_cut(pixels: NDArray[np.uint8]) -> bool:
+    """Return whether just one edge is of the grey that libjpeg gives to what is missing.
+
+    It fills up in silence where the end of the pixels is lost, but not the mark of the end.
+    Source: ITU-T T.81, F.2.2.1: coefficients of zero are the middle grey.
+    """
+    rows, columns = pixels.shape[:2]
+    if min(rows, columns) < 2 * CUT_PX:
+        return False
+    edges = (pixels[:CUT_PX], pixels[-CUT_PX:], pixels[:, :CUT_PX], pixels[:, -CUT_PX:])
+    return sum(bool((edge == MISSING_GREY).all()) for edge in edges) == 1
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -179,6 +200,7 @@ def _columns(good: list[tuple[int, _One]]) -> Facts:
         compared=np.array([each.thumbnail is not None for each in ones], dtype=bool),
         kinds=tuple(each.kinds for each in ones),
         lies=tuple(each.lies for each in ones),
+        is_cut=np.array([each.is_cut for each in ones], dtype=bool),
     )
 
 
@@ -236,4 +258,5 @@ def facts_of_pixels(pixels: Pixels, *, rows: NDArray[np.int64] | None = None) ->
         compared=np.full(count, is_compared),
         kinds=((),) * count,
         lies=("",) * count,
+        is_cut=np.zeros(count, dtype=bool),
     )

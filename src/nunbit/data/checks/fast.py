@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,7 @@ def fast_findings(
     pixels: Pixels,
     *,
     rows: NDArray[np.int64] | None = None,
+    described: NDArray[np.int64] | None = None,
 ) -> Findings:
     """Check pictures that are decoded for training: copies, classes, plain pictures.
 
@@ -32,8 +35,14 @@ def fast_findings(
     Shape:
         pixels: uint8 (M, S, S) or (M, S, S, C).
         rows: int64 (N,) for each row of ``table`` its row in ``pixels``; default: in order.
+        described: int64 (K,) the rows of ``table`` that ``rows`` belong to, ascending, where
+            not all are decoded. Of the others, classes and groups are checked.
     """
+    if not len(pixels):
+        return Findings(table, ()).with_items(class_findings(table))
     facts = facts_of_pixels(pixels, rows=rows)
+    if described is not None:
+        facts = replace(facts, rows=described[facts.rows])
     every = find_duplicates(table, facts)
     duplicates = Duplicates(
         exact=every.exact,

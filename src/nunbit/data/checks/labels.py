@@ -1,4 +1,4 @@
-"""What is odd about the classes: few pictures, none, uneven numbers, names written twice."""
+"""What is odd about classes and groups: few pictures, none, uneven numbers, parted groups."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.checks.findings import Finding, count_of, printable
+from nunbit.data.split_files import parted_groups
 from nunbit.data.table import SPLITS, PictureTable
 from nunbit.errors import name_list
 
@@ -22,10 +23,10 @@ IMBALANCE = 10.0
 
 
 def class_findings(table: PictureTable) -> list[Finding]:
-    """Return what is odd about the classes: few, missing, uneven, alike in name."""
+    """Return what is odd: classes that are few, missing, uneven, alike in name; parted groups."""
     if table.kind == "regression":
-        return []
-    found = _alike_names(table.classes)
+        return _parted_groups(table)
+    found = [*_parted_groups(table), *_alike_names(table.classes)]
     counts = {split: _counts(table.of_split(split)) for split in SPLITS if table.has_split(split)}
     if len(table.classes) == 1 and table.kind == "class":
         name = printable(table.classes[0])
@@ -90,6 +91,29 @@ def class_findings(table: PictureTable) -> list[Finding]:
             )
         )
     return found
+
+
+def _parted_groups(table: PictureTable) -> list[Finding]:
+    parted = parted_groups(table)
+    if table.group is None or not parted:
+        return []
+    rows = np.flatnonzero(np.isin(table.group, parted))
+    rows = rows[np.argsort(table.group[rows], kind="stable")]
+    named = name_list((f"`{printable(name)}`" for name in parted), limit=5)
+    return [
+        Finding(
+            "group-across",
+            "error",
+            f"{count_of(len(parted), 'group has', 'groups have')} pictures on both sides of a "
+            f"split: {named}. The scores would be too good.",
+            "Give all pictures of a group the same split.",
+            {"count": len(parted), "names": named},
+            rows=tuple(int(row) for row in rows),
+            remarks=tuple(
+                f"{printable(str(table.group[row]), limit=30)}, {table.split[row]}" for row in rows
+            ),
+        )
+    ]
 
 
 def _counts(table: PictureTable) -> NDArray[np.int64]:

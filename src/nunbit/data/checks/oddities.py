@@ -14,7 +14,7 @@ from nunbit.data.checks.facts import Facts
 from nunbit.data.checks.findings import Finding, count_of, names_of
 from nunbit.data.table import PictureTable
 
-__all__ = ["file_findings", "outlier_findings", "plain_findings"]
+__all__ = ["cut_findings", "file_findings", "outlier_findings", "plain_findings"]
 
 MAD_TO_STD = 1.4826
 OUTLIER_STDS = 5.0
@@ -41,6 +41,24 @@ def plain_findings(table: PictureTable, facts: Facts) -> list[Finding]:
             {"count": len(places)},
             rows=tuple(facts.rows[places].tolist()),
             remarks=tuple(f"brightness {v:.0f}" for v in facts.brightness[places].tolist()),
+        )
+    ]
+
+
+def cut_findings(table: PictureTable, facts: Facts) -> list[Finding]:
+    """Return the JPEGs that look as if their end were missing."""
+    rows = facts.rows[np.flatnonzero(facts.is_cut)].tolist()
+    if not rows:
+        return []
+    return [
+        Finding(
+            "cut-off",
+            "warning",
+            f"{count_of(len(rows), 'JPEG is', 'JPEGs are')} of one even grey at one edge, as after "
+            f"a broken download: {names_of(table, rows)}.",
+            "Look at them, and copy or export those again whose end is missing.",
+            {"count": len(rows)},
+            rows=tuple(rows),
         )
     ]
 

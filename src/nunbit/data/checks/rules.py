@@ -15,7 +15,12 @@ from nunbit.data.checks.findings import (
     printable,
 )
 from nunbit.data.checks.labels import class_findings
-from nunbit.data.checks.oddities import file_findings, outlier_findings, plain_findings
+from nunbit.data.checks.oddities import (
+    cut_findings,
+    file_findings,
+    outlier_findings,
+    plain_findings,
+)
 from nunbit.data.pixels import Unreadable
 from nunbit.data.table import SPLITS, PictureTable
 
@@ -38,6 +43,7 @@ def check_pictures(
         *_unreadable(table, unreadable),
         *duplicate_findings(table, duplicates),
         *class_findings(table),
+        *cut_findings(table, facts),
         *plain_findings(table, facts),
         *outlier_findings(table, facts),
         *file_findings(table, facts),

@@ -22,7 +22,13 @@ from typing import BinaryIO, Literal, cast
 
 from nunbit.data.sources.flat import flat_labels
 from nunbit.data.sources.labels import clip, count
-from nunbit.data.sources.stores import ZIP_ERRORS, FileParts, PartsStore, ZipStore
+from nunbit.data.sources.stores import (
+    MAX_MEMBER_BYTES,
+    ZIP_ERRORS,
+    FileParts,
+    PartsStore,
+    ZipStore,
+)
 from nunbit.data.sources.tars import PartsTape, Spool, StreamTape, Tape, walk_tar
 from nunbit.data.sources.tree import SPLIT_FOLDERS, is_hidden, is_picture
 from nunbit.data.table import PictureStore
@@ -57,7 +63,7 @@ class ArchiveLimits:
 
     members: int = 2_000_000
     unpacked_bytes: int = 256 << 30
-    member_bytes: int = 1 << 30
+    member_bytes: int = MAX_MEMBER_BYTES
     memory_bytes: int = 256 << 20
 
 
@@ -69,7 +75,8 @@ class Archive:
         names: Files, sorted; only pictures and CSV files can be read.
         folders: Folders, so that empty ones can be named.
         notes: What was left out.
-        make_store: Makes a store of some of ``names``.
+        make_store: Makes a store of pictures and CSV files among ``names``; any other
+            is a DataError: it was not weighed, and of a packed tar not kept.
     """
 
     names: list[str]
@@ -202,12 +209,17 @@ class _Index:
                 f"{count(len(self.strange), 'name')} in the zip not in UTF-8 (first: "
                 f"{clip(self.strange[0])}): letters may be wrong. Make the zip with UTF-8 names"
             )
-        return Archive(
-            names=list(files),
-            folders=folders,
-            notes=tuple(notes),
-            make_store=lambda names: make_store([files[name] for name in names], names),
-        )
+
+        def store_of(names: Sequence[str]) -> PictureStore:
+            unwanted = next((name for name in names if not _is_wanted(name)), None)
+            if unwanted is not None:
+                raise DataError(
+                    f"{self.where}: `{clip(unwanted)}` is not read: its name does not end as that "
+                    "of a picture. Rename it, or unpack the archive and give the folder."
+                )
+            return make_store([files[name] for name in names], names)
+
+        return Archive(names=list(files), folders=folders, notes=tuple(notes), make_store=store_of)
 
 
 def _is_wanted(name: str) -> bool:
@@ -277,7 +289,10 @@ def _open_zip(path: Path, index: _Index) -> MakeStore:
             f"{index.where} is encrypted ({count(len(encrypted), 'member')}, first: "
             f"`{clip(encrypted[0])}`). Unpack it with its password and give the folder."
         )
-    return lambda places, names: ZipStore(path, cast("list[zipfile.ZipInfo]", places), names)
+    most = index.limits.member_bytes
+    return lambda places, names: ZipStore(
+        path, cast("list[zipfile.ZipInfo]", places), names, member_bytes=most
+    )
 
 
 def _zip_name(info: zipfile.ZipInfo) -> tuple[str, bool]:

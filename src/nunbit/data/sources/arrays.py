@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nunbit.data.sources.column_names import check_header
 from nunbit.data.sources.columns import Columns, table_of
-from nunbit.data.sources.labels import check_skips, clean_label, count, sort_classes
+from nunbit.data.sources.labels import check_skips, clean_label, count, sort_classes, spellings
 from nunbit.data.sources.stores import ArrayStore, FileStore, ListStore
 from nunbit.data.table import PictureTable, TargetKind
 from nunbit.errors import DataError, name_list
@@ -72,7 +72,7 @@ def table_from_columns(
     base = Path(root)
 
     def find(path: str) -> str | None:
-        return path if os.path.isfile(base / path) else None
+        return next((each for each in spellings(path) if os.path.isfile(base / each)), None)
 
     notes: tuple[str, ...] = ()
     if unknown:

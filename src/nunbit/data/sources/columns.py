@@ -25,7 +25,7 @@ from nunbit.data.sources.labels import (
 )
 from nunbit.data.sources.tree import SPLIT_FOLDERS
 from nunbit.data.table import PictureStore, PictureTable
-from nunbit.errors import DataError, did_you_mean
+from nunbit.errors import DataError, PictureError, did_you_mean
 
 __all__ = ["Columns", "table_of"]
 
@@ -69,7 +69,8 @@ def table_of(
     group of one.
 
     Args:
-        find: Returns the name of a path in the store, or None where there is no file.
+        find: Returns the name of a path in the store, or None where there is no file;
+            raises PictureError where it is there and cannot be read.
         make_store: Makes the store of names.
         where: How messages name the source.
         skip_classes: Labels to leave out; pictures that have no other go with them.
@@ -132,7 +133,15 @@ def table_of(
 def _find_all(columns: Columns, find: Callable[[str], str | None], mistakes: Mistakes) -> list[str]:
     names = []
     for row, path in zip(columns.rows, columns.paths, strict=True):
-        name = find(path) if path else None
+        try:
+            name = find(path) if path else None
+        except PictureError as error:
+            mistakes.add(
+                "files that are there and cannot be read in place",
+                f"{row}: `{clip(path)}` ({error})",
+                advice="Rename them, or unpack the archive and give the CSV in the folder.",
+            )
+            name = ""
         names.append(name or "")
         if not path:
             mistakes.add("rows without a path", row, advice="Fill it in, or delete the row.")

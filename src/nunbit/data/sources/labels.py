@@ -18,6 +18,7 @@ from nunbit.data.table import SPLITS, PictureTable
 from nunbit.errors import DataError, did_you_mean, name_list
 
 __all__ = [
+    "CSV_NOTES",
     "MAX_LABEL_CHARS",
     "check_labels",
     "check_skips",
@@ -27,10 +28,14 @@ __all__ = [
     "clip",
     "count",
     "sort_classes",
+    "spellings",
 ]
 
 MAX_LABEL_CHARS = 500
 """Longest name of a class or a group, in characters."""
+
+CSV_NOTES = ("give `", "not used: ")
+"""So notes begin that name a CSV that may be meant in place of the folders."""
 
 _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}", re.ASCII)
 
@@ -42,6 +47,16 @@ def clean_label(text: str) -> str:
     differ in bytes; people see one word.
     """
     return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """Return the ways to write one name in Unicode: as it is, composed, decomposed.
+
+    A list made elsewhere and files from macOS differ in it, and look the same.
+    """
+    if name.isascii():
+        return (name,)
+    return (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
 
 
 def count(number: int, what: str) -> str:
@@ -205,7 +220,7 @@ def _check_counts(table: PictureTable, *, where: str, least: int) -> None:
         raise DataError(
             f"{where} has one class only (`{table.classes[0]}`), expected at least two. "
             "Put pictures of something else into a second class folder, or give them a second "
-            "label."
+            f"label.{_hint(table)}"
         )
     counts = _counts(table.of_split("train"))
     few = [name for name, n in zip(table.classes, counts, strict=True) if n < least]
@@ -227,6 +242,11 @@ def _check_counts(table: PictureTable, *, where: str, least: int) -> None:
                     f"{name_list(f'`{f}`' for f in lacking)}, but training has. Every split needs "
                     f"the same classes. Add pictures, or pass `--skip-class {lacking[0]}`."
                 )
+
+
+def _hint(table: PictureTable) -> str:
+    """Return what was noted about a CSV that could have been meant in place of the folders."""
+    return next((f" Note: {each}." for each in table.notes if each.startswith(CSV_NOTES)), "")
 
 
 def _counts(table: PictureTable) -> NDArray[np.int64]:

@@ -21,11 +21,11 @@ from nunbit.data.sources.archives import (
 from nunbit.data.sources.arrays import is_columns, table_from_arrays, table_from_columns
 from nunbit.data.sources.columns import Columns, table_of
 from nunbit.data.sources.csv_source import names_pictures, parse_csv
-from nunbit.data.sources.labels import clip
+from nunbit.data.sources.labels import clean_label, clip, spellings
 from nunbit.data.sources.stores import FileStore, read_file
-from nunbit.data.sources.tree import list_folder, make_table, read_tree
+from nunbit.data.sources.tree import is_picture, list_folder, make_table, read_tree
 from nunbit.data.table import PictureTable
-from nunbit.errors import DataError, PictureError, nearest
+from nunbit.errors import DataError, PictureError, name_list, nearest
 
 __all__ = ["Source", "open_archive_source", "open_csv", "open_folder", "open_source"]
 
@@ -35,6 +35,8 @@ Source = str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any]
 CSV_SUFFIXES = (".csv", ".tsv")
 MAX_CSV_BYTES = 1 << 30
 """Largest CSV, in bytes; it is read into memory."""
+HEAD_BYTES = 100_000
+"""How much of a CSV is read to see whether it names pictures."""
 
 
 def open_source(source: Source, *, skip_classes: Sequence[str] = ()) -> PictureTable:
@@ -90,18 +92,33 @@ def open_folder(path: Path, *, where: str, skip_classes: Sequence[str] = ()) -> 
     Raises:
         DataError: A folder cannot be read, or there are no labelled pictures.
     """
-    tree = read_tree(*list_folder(path))
+    names, folders, passed = list_folder(path)
+    tree = read_tree(names, folders)
+    tree.passed = passed
     if not tree.names:
-        tables = [each.name for each in path.glob("*.csv")]
-        if tables:
-            where = f"{where} (give `{path / min(tables)}` if it lists the pictures)"
-    return make_table(
+        hint = _csv_beside(path)
+        where = f"{where} ({hint})" if hint else where
+    table = make_table(
         tree,
         store=FileStore(path, tree.names),
         source=path.resolve().name,
         where=where,
         skip_classes=skip_classes,
     )
+    hint = _csv_beside(path) if len(table.classes) == 1 else ""
+    return replace(table, notes=(*table.notes, hint)) if hint else table
+
+
+def _csv_beside(folder: Path) -> str:
+    """Name a CSV in a folder, one that names pictures if there is any."""
+    tables = sorted(
+        p for p in folder.iterdir() if p.name.lower().endswith(CSV_SUFFIXES) and p.is_file()
+    )
+    for each in tables:
+        with contextlib.suppress(OSError), open(each, "rb") as file:
+            if names_pictures(file.read(HEAD_BYTES)):
+                return f"give `{each}` if it lists the pictures"
+    return f"give `{tables[0]}` if it lists the pictures" if tables else ""
 
 
 def open_csv(path: Path, *, where: str, skip_classes: Sequence[str] = ()) -> PictureTable:
@@ -123,7 +140,8 @@ def open_csv(path: Path, *, where: str, skip_classes: Sequence[str] = ()) -> Pic
     root = path.parent
 
     def find(name: str) -> str | None:
-        return name if os.path.isfile(os.path.join(root, name)) else None
+        there = (each for each in spellings(name) if os.path.isfile(os.path.join(root, each)))
+        return next(there, None)
 
     return table_of(
         parse_csv(data, where=where),
@@ -146,7 +164,7 @@ def open_archive_source(
     """Open a zip or tar, in place.
 
     Where exactly one CSV at its top names pictures, that CSV counts; else the folders
-    in it.
+    in it. A CSV can name only files that end as pictures do.
 
     Args:
         source: Name of the source for people; default: that of the file.
@@ -157,7 +175,7 @@ def open_archive_source(
     """
     archive = open_archive(path, where=where, limits=limits)
     source = source or path.name[: -len(_suffix(path.name))] or path.name
-    columns = _table_within(archive, where)
+    columns, notes = _table_within(archive, where)
     if columns is None:
         tree = read_tree(archive.names, archive.folders)
         if not tree.names and archive.notes:
@@ -170,11 +188,16 @@ def open_archive_source(
             skip_classes=skip_classes,
         )
     else:
-        there = set(archive.names)
+        there = {clean_label(name): name for name in archive.names} | {
+            name: name for name in archive.names
+        }
 
-        def find(name: str) -> str | None:
-            name = posixpath.normpath(name)
-            return name if name in there else None
+        def find(path: str) -> str | None:
+            path = posixpath.normpath(path)
+            name = there.get(path) or there.get(clean_label(path))
+            if name is not None and not is_picture(name):
+                raise PictureError("its name does not end as that of a picture")
+            return name
 
         table = table_of(
             columns,
@@ -184,23 +207,34 @@ def open_archive_source(
             where=f"the CSV in {where}",
             skip_classes=skip_classes,
         )
-    return replace(table, notes=(*table.notes, *archive.notes))
+    return replace(table, notes=(*table.notes, *archive.notes, *notes))
 
 
 def _suffix(name: str) -> str:
     return max((s for s in ARCHIVE_SUFFIXES if name.lower().endswith(s)), key=len, default="")
 
 
-def _table_within(archive: Archive, where: str) -> Columns | None:
-    """Read the one CSV at the top of an archive, where it names pictures."""
-    tables = [n for n in archive.names if "/" not in n and n.lower().endswith(CSV_SUFFIXES)]
-    if len(tables) != 1:
-        return None
-    try:
-        data = archive.read(tables[0])
-    except PictureError as error:
-        raise DataError(f"{where}: `{clip(tables[0])}` {error}.") from error
-    return parse_csv(data, where=f"`{tables[0]}` in {where}") if names_pictures(data) else None
+def _table_within(archive: Archive, where: str) -> tuple[Columns | None, tuple[str, ...]]:
+    """Read the one CSV at the top of an archive that names pictures; note where there are more."""
+    found: dict[str, bytes] = {}
+    for name in archive.names:
+        if "/" in name or not name.lower().endswith(CSV_SUFFIXES):
+            continue
+        try:
+            data = archive.read(name)
+        except PictureError as error:
+            raise DataError(f"{where}: `{clip(name)}` {error}.") from error
+        if names_pictures(data):
+            found[name] = data
+    if len(found) == 1:
+        (name, data), *_ = found.items()
+        return parse_csv(data, where=f"`{name}` in {where}"), ()
+    if not found:
+        return None, ()
+    return None, (
+        f"not used: {len(found)} CSV files that name pictures, where one was expected: "
+        f"{name_list(f'`{clip(name)}`' for name in found)}",
+    )
 
 
 def _did_you_mean(path: Path) -> str:

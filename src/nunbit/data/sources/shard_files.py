@@ -17,6 +17,7 @@ from nunbit.errors import DataError, MissingExtraError, PictureError
 __all__ = [
     "FileTape",
     "filesystem",
+    "gives_parts",
     "is_url",
     "local_size",
     "open_shard",
@@ -92,6 +93,22 @@ def open_shard(where: str) -> Iterator[IO[bytes]]:
     files, path = filesystem(where)
     with files.open(path, "rb") as remote:
         yield remote
+
+
+def gives_parts(url: str) -> bool:
+    """Return whether a web server gives parts of a file; true for all that is no web server.
+
+    One byte is asked for; a server that sends more does not know ranges. Where nothing
+    can be read, whoever reads it says why.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        return True
+    files, path = filesystem(url)
+    try:
+        with files.open(path, "rb", block_size=0, headers={"Range": "bytes=0-0"}) as remote:
+            return len(remote.read(2)) < 2
+    except Exception:  # each file system has errors of its own
+        return True
 
 
 def read_part(where: str, offset: int, size_bytes: int) -> bytes:

@@ -13,12 +13,20 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.sources.labels import choose_classes, clean_label, clip, count, sort_classes
-from nunbit.data.sources.shard_files import filesystem, is_url, read_part, reason, show
+from nunbit.data.sources.shard_files import (
+    filesystem,
+    gives_parts,
+    is_url,
+    read_part,
+    reason,
+    show,
+)
 from nunbit.data.sources.shard_index import Problems, ShardIndex, has_samples, index_shard
 from nunbit.data.sources.shard_names import Shard, list_shards, looks_like_shards
 from nunbit.data.sources.stores import file_stamp
@@ -32,6 +40,10 @@ INDEX_THREADS = 8
 CAPTION_LABELS = 1_000
 """So many different labels, and nearly as many as pictures, are captions."""
 MAX_CLASSES_BYTES = 16 << 20
+TARS_OF_CLASSES = (
+    " If each tar holds the pictures of one class (`cat.tar`), unpack each into a folder of its "
+    "name, and give the folder that holds those: `cat/1.jpg`."
+)
 
 
 def is_shards(text: str) -> bool:
@@ -140,19 +152,23 @@ def open_shards(source: str, *, skip_classes: Sequence[str] = ()) -> PictureTabl
         skip_classes: Classes to leave out.
     Raises:
         DataError: There are no shards, some are damaged, or samples lack picture or
-            label; all are gathered, the first ten are shown.
+            label (all are gathered, the first ten are shown); or their server gives
+            whole files only.
         MissingExtraError: A URL needs a package that is not installed.
     """
     source = os.path.expanduser(source)
     where = f"`{show(source)}`"
     shards = list_shards(source)
+    _check_servers(shards)
     with ThreadPoolExecutor(min(INDEX_THREADS, len(shards))) as pool:
         indexes = list(pool.map(index_shard, shards))
     problems = Problems()
     for index in indexes:
         problems.merge(index.problems)
     if problems.count:
-        raise DataError(f"{where}: {_in_words(problems, len(shards))}")
+        tars_of_classes = not any(index.names for index in indexes) and len(shards) > 1
+        advice = TARS_OF_CLASSES if tars_of_classes and problems.samples else ""
+        raise DataError(f"{where}: {_in_words(problems, len(shards))}{advice}")
     numbers = np.repeat(np.arange(len(shards), dtype=np.int32), [len(i.names) for i in indexes])
     if not len(numbers):
         raise DataError(
@@ -160,6 +176,20 @@ def open_shards(source: str, *, skip_classes: Sequence[str] = ()) -> PictureTabl
             "`1.jpg` and `1.cls`."
         )
     return _make_table(source, shards, indexes, numbers, skip_classes)
+
+
+def _check_servers(shards: Sequence[Shard]) -> None:
+    """Refuse web servers that do not give parts of files, by one shard of each."""
+    first: dict[str, str] = {}
+    for shard in shards:
+        first.setdefault(urlsplit(shard.where).netloc if is_url(shard.where) else "", shard.where)
+    whole = [where for where in first.values() if not gives_parts(where)]
+    if whole:
+        raise DataError(
+            f"`{show(whole[0])}`: its server gives whole files only, expected one that knows "
+            "ranges, since pictures are read one by one. Download the shards, and give the folder "
+            "they are in."
+        )
 
 
 def _in_words(problems: Problems, shards: int) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from nunbit.errors import PictureError
 
 __all__ = [
+    "MAX_MEMBER_BYTES",
     "ZIP_ERRORS",
     "ArrayStore",
     "FileParts",
@@ -207,6 +208,9 @@ _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 
 _ENCRYPTED = 0x1
 
+MAX_MEMBER_BYTES = 1 << 30
+"""Largest member of an archive, unpacked, that is read."""
+
 
 class ZipStore:
     """Members of a zip, read in place by any number of threads at once.
@@ -217,12 +221,19 @@ class ZipStore:
     Args:
         members: As the zip's directory has them, or by name.
         names: What people know the pictures by.
+        member_bytes: One that unpacks to more is not read.
     """
 
     def __init__(
-        self, path: Path, members: Sequence[str | zipfile.ZipInfo], names: Sequence[str]
+        self,
+        path: Path,
+        members: Sequence[str | zipfile.ZipInfo],
+        names: Sequence[str],
+        *,
+        member_bytes: int = MAX_MEMBER_BYTES,
     ) -> None:
         self.path = path
+        self._member_bytes = member_bytes
         self._members = list(members)
         self._names = list(names)
         self._lock = threading.Lock()
@@ -239,6 +250,11 @@ class ZipStore:
         try:
             with self._lock:
                 info = self._find(self._members[position])
+                if info.file_size > self._member_bytes:
+                    raise zipfile.BadZipFile(
+                        f"it unpacks to {info.file_size:,} bytes, expected at most "
+                        f"{self._member_bytes:,}"
+                    )
                 parts = self._parts = self._parts or FileParts(self.path)
             return _unpack(parts, info)
         except ZIP_ERRORS as error:

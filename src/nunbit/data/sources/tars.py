@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from nunbit.data.sources.stores import FileParts, MemoryParts, Parts
 from nunbit.errors import StorageError
@@ -217,7 +218,10 @@ def _size(records: dict[bytes, bytes], info: tarfile.TarInfo) -> int:
 
 
 class Spool:
-    """Bytes kept in memory, and from a limit on in a temporary file without a name."""
+    """Bytes kept in memory, and from a limit on in a temporary file without a name.
+
+    The file takes no more than half of the room that is free when it is made.
+    """
 
     def __init__(self, memory_bytes: int) -> None:
         self._limit = memory_bytes
@@ -225,6 +229,7 @@ class Spool:
         self._file: int | None = None
         self._parts: FileParts | None = None
         self._size = 0
+        self._most = 0
 
     def write(self, data: bytes) -> int:
         """Keep bytes; return where they start."""
@@ -235,18 +240,23 @@ class Spool:
             return start
         try:
             if self._file is None:
-                with tempfile.TemporaryFile(prefix="nunbit-tar-") as file:
-                    self._file = os.dup(file.fileno())
-                self._parts = FileParts(self._file)
-                _write(self._file, self._memory)
+                self._open_file()
+            room = self._size <= self._most
+            if room:
+                _write(cast(int, self._file), self._memory)
                 self._memory = bytearray()
-            _write(self._file, data)
+                _write(cast(int, self._file), data)
         except OSError as error:
-            raise StorageError(
-                f"a packed tar does not fit into `{tempfile.gettempdir()}`: {error.strerror}. Set "
-                "TMPDIR to a folder with room, or unpack the tar and give the folder."
-            ) from error
+            raise _no_room(error.strerror or str(error)) from error
+        if not room:
+            raise _no_room(f"it takes more than {self._most / 1e6:,.0f} MB, half of what is free")
         return start
+
+    def _open_file(self) -> None:
+        with tempfile.TemporaryFile(prefix="nunbit-tar-") as file:
+            self._file = os.dup(file.fileno())
+        self._parts = FileParts(self._file)
+        self._most = shutil.disk_usage(tempfile.gettempdir()).free // 2
 
     def finish(self) -> Parts:
         """Return what was kept."""
@@ -254,6 +264,13 @@ class Spool:
             return MemoryParts(self._memory)
         self._parts.size = self._size
         return self._parts
+
+
+def _no_room(why: str) -> StorageError:
+    return StorageError(
+        f"a packed tar does not fit into `{tempfile.gettempdir()}`: {why}. Set TMPDIR to a folder "
+        "with room, or unpack the tar and give the folder."
+    )
 
 
 def _write(file: int, data: bytes | bytearray) -> None:

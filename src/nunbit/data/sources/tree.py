@@ -11,17 +11,16 @@ rules:
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from nunbit.data.sources.flat import FLAT_EXAMPLE, flat_label, flat_labels
 from nunbit.data.sources.labels import check_table, choose_classes, clean_label, clip, count
+from nunbit.data.sources.walk import is_hidden, list_folder, walk_files
 from nunbit.data.table import PictureStore, PictureTable
 from nunbit.errors import DataError, name_list
 
@@ -39,7 +38,10 @@ __all__ = [
 ]
 
 PICTURE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif")
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+        *(".avif", ".heic", ".heif"),
+    )
 )
 
 SPLIT_FOLDERS = {
@@ -76,17 +78,14 @@ class Tree:
     """Pictures in folders within class folders."""
     empty: list[str] = field(default_factory=list)
     """Class folders without pictures."""
+    passed: list[str] = field(default_factory=list)
+    """Links to folders that were not followed."""
 
     def add(self, names: Iterable[str], labels: Iterable[str], split: str) -> None:
         """Take pictures with their classes."""
         self.names += names
         self.labels += labels
         self.splits += [split] * (len(self.names) - len(self.splits))
-
-
-def is_hidden(name: str) -> bool:
-    """Return whether a file or folder is one that people do not see."""
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def is_picture(name: str) -> bool:
@@ -97,57 +96,6 @@ def is_picture(name: str) -> bool:
 def _suffix(name: str) -> str:
     dot = name.rfind(".")
     return name[dot:].lower() if dot > name.rfind("/") + 1 else ""
-
-
-def walk_files(root: Path) -> Iterator[str]:
-    """Yield relative paths of files in sorted order; hidden ones are passed over.
-
-    Links to folders are followed, each real folder once, so a loop of links ends.
-
-    Raises:
-        DataError: A folder cannot be opened.
-    """
-    for _, files in _walk(root):
-        yield from files
-
-
-def list_folder(root: Path) -> tuple[list[str], list[str]]:
-    """Return relative paths of all files and of all folders, as :func:`walk_files` does.
-
-    Raises:
-        DataError: A folder cannot be opened.
-    """
-    names: list[str] = []
-    folders: list[str] = []
-    for folder, files in _walk(root):
-        folders.append(folder)
-        names += files
-    return names, folders[1:]
-
-
-def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder and its files, by paths relative to ``root`` with slashes."""
-    seen: set[tuple[int, int]] = set()
-
-    def refuse(error: OSError) -> None:
-        raise DataError(
-            f"folder `{clip(str(error.filename), 500)}` cannot be opened: {error.strerror}. "
-            "Give yourself the right to read it, or move it out of the source."
-        ) from error
-
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=refuse):
-        try:
-            status = os.stat(folder)
-        except OSError as error:
-            refuse(error)
-        if (status.st_dev, status.st_ino) in seen:
-            subfolders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
-        prefix = os.path.relpath(folder, root).replace(os.sep, "/")
-        start = "" if prefix == "." else f"{prefix}/"
-        yield prefix, [start + name for name in sorted(files) if not is_hidden(name)]
 
 
 def read_tree(names: Iterable[str], folders: Iterable[str] = ()) -> Tree:
@@ -314,7 +262,7 @@ def _nothing_found(tree: Tree, where: str) -> str:
     found = ", ".join(f"{n} × {clip(suffix)}" for suffix, n in tree.others.most_common(5))
     return (
         f"{where} has no pictures{f' (found: {found})' if found else ''}. Expected class folders "
-        f"with files such as {', '.join(sorted(PICTURE_SUFFIXES)[:6])}. Check the path."
+        "with files such as .jpg, .png, .webp, .tif, .heic. Check the path."
     )
 
 
@@ -343,6 +291,15 @@ def _notes(tree: Tree, skip_classes: Sequence[str]) -> tuple[str, ...]:
     if tree.empty:
         shown = name_list((f"`{clip(each)}`" for each in tree.empty), limit=5)
         notes.append(f"{count(len(tree.empty), 'class folder')} without pictures: {shown}")
+    if tree.passed:
+        number = len(tree.passed)
+        many = f"{number:,} links to folders that are"
+        links = "1 link to a folder that is" if number == 1 else many
+        notes.append(
+            f"passed over: {links} in the source already, or that the source or the link itself "
+            "lies in: "
+            f"{name_list(f'`{clip(each)}`' for each in tree.passed)}"
+        )
     if skip_classes:
         notes.append(f"classes left out as asked: {', '.join(sorted(skip_classes))}")
     return tuple(notes)
