@@ -39,8 +39,9 @@ MODEL_FILE = "model.safetensors"
 WHITENING = "preprocessing:zca"
 """Name of the ZCA matrix in the model file; no module of a network can be called so."""
 
-EVALUATION_BATCH, EVALUATION_BYTES = 256, 2 << 20
-"""Pictures that are looked at together without training: at most so many, and so many bytes."""
+EVALUATION_BATCH, EVALUATION_BYTES = 256, 1 << 20
+"""Pictures that are looked at together without training: at most so many, and on a processor so
+many bytes: 21 pictures of 128×128 were as quick as 256, in a tenth of the memory."""
 
 
 class Model:
@@ -83,6 +84,8 @@ class Model:
     def evaluation_batch(self) -> int:
         """How many pictures :meth:`outputs` should get at a time, so that memory stays small."""
         made = self.preprocessing
+        if self.device.type != "cpu":
+            return EVALUATION_BATCH
         one_bytes = made.image_size**2 * made.channels
         return max(1, min(EVALUATION_BATCH, EVALUATION_BYTES // one_bytes))
 

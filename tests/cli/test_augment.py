@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nunbit.augment import PRESETS, Augment
-from nunbit.cli.augment import CAPTION, GAP, draw_sheet
+from nunbit.cli.augment import CAPTION, GAP, SheetOptions, draw_sheet
 from nunbit.cli.main import run
+from nunbit.data.options import DataOptions
+from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.sources.opening import open_source
 
 
@@ -136,7 +138,7 @@ def test_a_file_of_options_mixes_too(
     out = tmp_path / "sheet.png"
     assert run(["augment", str(folder), "--augment", str(file), "--out", str(out)]) == 0
     text = capsys.readouterr().out
-    assert "7" not in text.split(" pictures")[0].rsplit(":", 1)[1]
+    assert text.split(" pictures")[0].rsplit(":", 1)[1] == " 6"
     assert "not shown: rescale" in text
     assert "failed: dog/x.png: " in text
 
@@ -152,7 +154,15 @@ def test_a_file_of_options_mixes_too(
             ["augment", "digits", "--image-size", "4096"],
             "the sheet would have .* smaller `--count`",
         ),
+        (
+            ["augment", "digits", "--image-size", "95", "--count", "84"],
+            "the sheet would have 1592×16492 pixels",  # 95 is enlarged to 190
+        ),
         (["augment", "digitz"], "Did you mean `digits`"),
+        (["augment", "digits", "--out", "a.jpg"], r"is a PNG\. Pass `--out a\.png`\."),
+        (["augment", "digits", "--out", "sheet"], r"Pass `--out sheet\.png`\."),
+        (["augment", "digits", "--out", "."], r"`--out \.` is a folder.*`--out sheet\.png`\."),
+        (["augment", "digits", "--fit", "pads"], "fit"),
     ],
 )
 def test_messages(
@@ -168,6 +178,34 @@ def test_messages(
     assert run(words) == 2
     assert re.search(message, capsys.readouterr().err)
     assert not list(tmp_path.iterdir())
+
+
+def test_options_of_the_pictures_are_those_of_training() -> None:
+    asked, trained = SheetOptions(), DataOptions()
+    kinds = [{info.name: info.type for info in part.fields()} for part in (asked, trained)]
+    for name in ("image_size", "fit", "channels", "exclude", "skip_class"):
+        assert getattr(asked, name) == getattr(trained, name)
+        assert kinds[0][name] == kinds[1][name]
+
+
+def test_the_sheet_shows_what_the_network_sees(
+    write_folder: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_folder({"cat": 2, "dog": 2, "owl": 2}, channels=3)  # type: ignore[operator]
+    (tmp_path / "out.csv").write_text("path,reason\ndog/0.png,odd\n")
+    out = tmp_path / "sheet.png"
+    words = ["augment", str(folder), "--out", str(out), "--variants", "1", "--augment", "none"]
+    words += ["--image-size", "96", "--fit", "pad", "--channels", "grey"]
+    words += ["--exclude", str(tmp_path / "out.csv"), "--skip-class", "owl", "--json"]
+    assert run(words) == 0
+    printed = json.loads(capsys.readouterr().out)
+    names = [each["name"] for each in printed["pictures"]]
+    assert names == ["cat/0.png", "cat/1.png", "dog/1.png"]
+    made = Preprocessing(image_size=96, channels=1, fit="pad")
+    expected = [made.prepare((folder / name).read_bytes()) for name in names]
+    found = tiles(read(out), rows=3, columns=2, side=96)
+    assert np.array_equal(found[:, 0, :, :, :1], expected)
+    assert np.array_equal(found[..., 0], found[..., 2])
 
 
 def test_nothing_readable_is_an_error(

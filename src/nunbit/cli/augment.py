@@ -8,11 +8,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
 from nunbit.cli._places import check_outside, check_parent, folders_of
+from nunbit.data.options import DataOptions, Fit
 from nunbit.errors import DataError, OptionError, PictureError, StorageError
 from nunbit.options import Option, Options
 
@@ -69,6 +70,24 @@ class SheetOptions(Options):
             group="Pictures",
         ),
     ] = None
+    fit: Annotated[
+        Fit,
+        Option(
+            "How a picture that is no square becomes one: cut, add bars, or squash.",
+            group="Pictures",
+        ),
+    ] = "squash"
+    channels: Annotated[
+        Literal["auto", "grey", "rgb"],
+        Option("Colours the network sees; auto: grey where a sample of 100 is.", group="Pictures"),
+    ] = "auto"
+    exclude: Annotated[
+        str | None, Option("File that lists pictures to leave out.", group="Pictures")
+    ] = None
+    skip_class: Annotated[
+        tuple[str, ...],
+        Option("Class to leave out; may be given several times.", group="Pictures"),
+    ] = ()
     seed: Annotated[int, Option("The seed of the training.", low=0, group="Pictures")] = 0
     epoch: Annotated[int, Option("The first epoch shown.", low=1, group="Pictures")] = 1
 
@@ -76,8 +95,8 @@ class SheetOptions(Options):
 def augment(source: str, given: dict[str, Any]) -> int:
     """Write a sheet of pictures as training will see them: the original, then an epoch each.
 
-    With the same seed, these are the very pictures that training gets; only the partner
-    of MixUp and CutMix depends on the split, too.
+    With the same seed and the same options of the pictures, these are the very pictures
+    that training gets; only the partner of MixUp and CutMix depends on the split, too.
     """
     options = SheetOptions(**pick(SheetOptions, given))
     output = Output(as_json=CommonOptions(**pick(CommonOptions, given)).json)
@@ -86,12 +105,17 @@ def augment(source: str, given: dict[str, Any]) -> int:
     check_sheet(out)
 
     from nunbit.augment import choose_augment
-    from nunbit.data.options import DataOptions
     from nunbit.data.reading import choose_preprocessing, open_as_asked
     from nunbit.storage import write_atomic
 
     choose_augment(options.augment, channels=3)  # a wrong name is said before anything is read
-    data = DataOptions(image_size=options.image_size)
+    data = DataOptions(
+        image_size=options.image_size,
+        fit=options.fit,
+        channels=options.channels,
+        exclude=options.exclude,
+        skip_class=options.skip_class,
+    )
     table, where = open_as_asked(source, data)
     check_outside("--out", options.out, folders_of(source, table))
     preprocessing = choose_preprocessing(table, data, where)
@@ -194,7 +218,7 @@ def draw_sheet(originals: Bytes, variants: Sequence[Bytes], *, first_epoch: int)
     import numpy as np
 
     count, height, width = originals.shape[:3]
-    scale = max(1, -(-SMALLEST_TILE // max(height, width)))
+    scale = _enlargement(max(height, width))
     tile_height, tile_width = height * scale + GAP, width * scale + GAP
     lefts = [GAP] + [GAP * 4 + (k + 1) * tile_width for k in range(len(variants))]
     whole = (CAPTION + GAP + count * tile_height, lefts[-1] + tile_width)
@@ -210,13 +234,18 @@ def draw_sheet(originals: Bytes, variants: Sequence[Bytes], *, first_epoch: int)
     return sheet
 
 
+def _enlargement(side: int) -> int:
+    """Return how many pixels of a sheet a pixel takes, each way."""
+    return max(1, -(-SMALLEST_TILE // side))
+
+
 def _check_size(side: int, count: int, variants: int) -> None:
     """Refuse a sheet larger than viewers open, before any picture is read."""
-    tile = max(side, SMALLEST_TILE) + GAP
+    tile = side * _enlargement(side) + GAP
     height, width = CAPTION + GAP + count * tile, 4 * GAP + (variants + 1) * tile
     if max(height, width) > LARGEST_SIDE:
         raise OptionError(
-            f"the sheet would have about {width}×{height} pixels, expected at most {LARGEST_SIDE} "
+            f"the sheet would have {width}×{height} pixels, expected at most {LARGEST_SIDE} "
             "a side. Pass a smaller `--count`, `--variants` or `--image-size`."
         )
 
@@ -229,11 +258,20 @@ def _encode(sheet: Bytes) -> bytes:
 
 
 def check_sheet(path: Path) -> None:
-    """Refuse a place where something lies that is no sheet.
+    """Refuse a name that is none of a PNG, and a place where something lies that is no sheet.
 
     Raises:
+        OptionError: It is a folder, or has another ending.
         StorageError: There is such a thing.
     """
+    if path.is_dir():
+        raise OptionError(
+            f"`--out {path}` is a folder. Give the sheet a name: `--out {path / 'sheet.png'}`."
+        )
+    if path.suffix.lower() != ".png":
+        raise OptionError(
+            f"`--out {path}`: the sheet is a PNG. Pass `--out {path.with_suffix('.png')}`."
+        )
     if not os.path.lexists(path):
         return
     try:
