@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.data.buffers import give_back
 from nunbit.data.cache import Fingerprint, PixelCache
 from nunbit.data.decode import decode
 from nunbit.data.file_pixels import FilePixels
@@ -260,6 +261,8 @@ def _decode_rows(
         for count in pool.map(work, range(0, len(rows), CHUNK)):
             done += count
             on_progress(done)
+    if isinstance(pixels, FilePixels):
+        give_back()  # memory is short, and training comes next
     return dict(sorted(failed.items()))
 
 
