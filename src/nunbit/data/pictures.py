@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.data.buffers import give_back
 from nunbit.data.checks.fast import fast_findings
 from nunbit.data.checks.findings import Findings
+from nunbit.data.file_pixels import FilePixels
 from nunbit.data.options import DataOptions, Fit
 from nunbit.data.pixels import Pixels, Unreadable, processors
 from nunbit.data.preprocessing import Preprocessing
@@ -71,6 +73,8 @@ class PictureSet:
 
     def chunks(self, size: int) -> Iterator[NDArray[np.uint8]]:
         """Yield all pictures in order, at most ``size`` at a time."""
+        if isinstance(self.pixels, FilePixels):
+            give_back()  # memory is short, and a pass over many pictures begins
         for start in range(0, len(self), size):
             yield self.take(slice(start, start + size))
 
