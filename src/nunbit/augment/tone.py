@@ -125,7 +125,7 @@ def _grey(picture: Bytes) -> Bytes:
     """Return the luminance (H, W) of a colour picture; other channels as they are."""
     if picture.shape[2] != 3:
         return picture
-    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
+    return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]  # cv2
 
 
 def _blend(picture: Bytes, other: Bytes, factor: float) -> Bytes:

@@ -8,12 +8,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
 from nunbit.cli._places import check_outside, check_parent, folders_of
-from nunbit.data.options import DataOptions, Fit
+from nunbit.data.options import ChannelsOption, DataOptions, FitOption, SkipClassOption
 from nunbit.errors import DataError, OptionError, PictureError, StorageError
 from nunbit.options import Option, Options
 
@@ -70,24 +70,12 @@ class SheetOptions(Options):
             group="Pictures",
         ),
     ] = None
-    fit: Annotated[
-        Fit,
-        Option(
-            "How a picture that is no square becomes one: cut, add bars, or squash.",
-            group="Pictures",
-        ),
-    ] = "squash"
-    channels: Annotated[
-        Literal["auto", "grey", "rgb"],
-        Option("Colours the network sees; auto: grey where a sample of 100 is.", group="Pictures"),
-    ] = "auto"
+    fit: FitOption = "squash"
+    channels: ChannelsOption = "auto"
     exclude: Annotated[
         str | None, Option("File that lists pictures to leave out.", group="Pictures")
     ] = None
-    skip_class: Annotated[
-        tuple[str, ...],
-        Option("Class to leave out; may be given several times.", group="Pictures"),
-    ] = ()
+    skip_class: SkipClassOption = ()
     seed: Annotated[int, Option("The seed of the training.", low=0, group="Pictures")] = 0
     epoch: Annotated[int, Option("The first epoch shown.", low=1, group="Pictures")] = 1
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
 from nunbit.cli._places import check_outside, check_parent, folders_of
-from nunbit.data.options import DataOptions
+from nunbit.data.options import DataOptions, SkipClassOption
 from nunbit.errors import DataError
 from nunbit.options import Option, Options
 
@@ -38,10 +38,7 @@ class CheckOptions(Options):
             group="Pictures",
         ),
     ] = False
-    skip_class: Annotated[
-        tuple[str, ...],
-        Option("Class to leave out; may be given several times.", group="Pictures"),
-    ] = ()
+    skip_class: SkipClassOption = ()
     validation: Annotated[
         float | None,
         Option(

@@ -7,9 +7,25 @@ from typing import Annotated, Literal
 
 from nunbit.options import Option, Options
 
-__all__ = ["DataOptions", "Fit"]
+__all__ = ["ChannelsOption", "DataOptions", "Fit", "FitOption", "SkipClassOption"]
 
 Fit = Literal["crop", "pad", "squash"]
+
+# Fields that other commands have, too, with the same words.
+FitOption = Annotated[
+    Fit,
+    Option(
+        "How a picture that is no square becomes one: cut, add bars, or squash.", group="Pictures"
+    ),
+]
+ChannelsOption = Annotated[
+    Literal["auto", "grey", "rgb"],
+    Option("Colours the network sees; auto: grey where a sample of 100 is.", group="Pictures"),
+]
+SkipClassOption = Annotated[
+    tuple[str, ...],
+    Option("Class to leave out; may be given several times.", group="Pictures"),
+]
 
 
 @dataclass(frozen=True)
@@ -26,17 +42,8 @@ class DataOptions(Options):
             group="Pictures",
         ),
     ] = None
-    fit: Annotated[
-        Fit,
-        Option(
-            "How a picture that is no square becomes one: cut, add bars, or squash.",
-            group="Pictures",
-        ),
-    ] = "squash"
-    channels: Annotated[
-        Literal["auto", "grey", "rgb"],
-        Option("Colours the network sees; auto: grey where a sample of 100 is.", group="Pictures"),
-    ] = "auto"
+    fit: FitOption = "squash"
+    channels: ChannelsOption = "auto"
     validation: Annotated[
         float,
         Option(
@@ -76,10 +83,7 @@ class DataOptions(Options):
             group="Pictures",
         ),
     ] = None
-    skip_class: Annotated[
-        tuple[str, ...],
-        Option("Class to leave out; may be given several times.", group="Pictures"),
-    ] = ()
+    skip_class: SkipClassOption = ()
     check: Annotated[
         Literal["fast", "off"],
         Option(

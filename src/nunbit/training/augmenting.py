@@ -68,7 +68,7 @@ def make_augmenting(
         return augment.plan_mixing(ids, seed=seed, epoch=epoch, shape=shape)
 
     def augment_batch(batch: Batch, images: Tensor) -> Tensor:
-        ids, epoch = batch.ids, batch.epoch
+        ids, epoch = batch.ids, batch.epoch  # batches of training always have ids
         if augment.changes:
             images = augment.apply_torch(images, ids=ids, seed=seed, epoch=epoch)  # type: ignore[arg-type]
         if batch.partners is None:

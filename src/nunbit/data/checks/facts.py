@@ -167,12 +167,12 @@ def _is_cut(pixels: NDArray[np.uint8]) -> bool:
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if pixels.ndim == 3 and pixels.shape[2] == 3:
-        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]
+        return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[return-value]  # cv2
     return pixels.reshape(pixels.shape[:2])
 
 
 def _thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]  # cv2
 
 
 def _content(pixels: NDArray[np.uint8]) -> bytes:

@@ -186,7 +186,7 @@ def _plain(raw: IO[bytes]) -> IO[bytes]:
     """Return the unpacked bytes of a gzip file, or the bytes of any other."""
     packed = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
-    return gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[return-value]
+    return gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[return-value]  # both are read alike
 
 
 def _hint(part: Path) -> str:
