@@ -19,7 +19,7 @@ from nunbit.data.table import SPLITS
 from nunbit.errors import PictureError, StorageError
 from nunbit.report.check_texts import SENTENCES_KO, SUGGESTIONS_KO, TITLES, WORDS
 from nunbit.report.pictures import Thumbnail, make_thumbnail
-from nunbit.report.render import TEMPLATES
+from nunbit.report.render import make_environment, sayable
 from nunbit.report.words import make_language
 from nunbit.storage import write_atomic
 
@@ -66,26 +66,20 @@ def render_check_sheet(findings: Findings, *, lang: Literal["en", "ko"] = "en") 
     Raises:
         OptionError: The sheet does not speak ``lang``.
     """
-    import jinja2
-
     words = WORDS[make_language(lang).code]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    page = (
+        make_environment()
+        .get_template("check.html.j2")
+        .render(
+            lang=lang,
+            words=words,
+            title=words["title"].format(source=findings.table.source),
+            verdict=_verdict(findings, words),
+            sections=[_section(findings, item, lang) for item in findings.items],
+            **_class_table(findings, lang),
+        )
     )
-    page = environment.get_template("check.html.j2").render(
-        lang=lang,
-        words=words,
-        title=words["title"].format(source=findings.table.source),
-        verdict=_verdict(findings, words),
-        sections=[_section(findings, item, lang) for item in findings.items],
-        **_class_table(findings, lang),
-    )
-    # A file name that is not valid UTF-8 arrives as lone surrogates.
-    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+    return sayable(page)
 
 
 def check_sheet_place(path: str | os.PathLike[str]) -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nunbit.errors import StorageError
 from nunbit.report.data import ReportData
 from nunbit.report.view import make_view
 from nunbit.report.words import capitalize_first, make_language
 
-__all__ = ["render_report", "write_report"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["make_environment", "render_report", "sayable", "write_report"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -34,20 +37,29 @@ def render_report(data: ReportData, *, lang: Literal["en", "ko"] = "en") -> str:
         OptionError: The report does not speak ``lang``.
         ShapeError: A misread picture is not uint8 (H, W) or (H, W, 3).
     """
+    language = make_language(lang)
+    environment = make_environment()
+    environment.globals["t"] = language.say
+    environment.filters["capitalize_first"] = capitalize_first
+    page = environment.get_template("report.html.j2").render(make_view(data, language))
+    return sayable(page)
+
+
+def make_environment() -> Environment:
+    """Return what turns our templates into pages: everything is escaped, nothing is undefined."""
     import jinja2
 
-    language = make_language(lang)
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["t"] = language.say
-    environment.filters["capitalize_first"] = capitalize_first
-    page = environment.get_template("report.html.j2").render(make_view(data, language))
-    # A file name that is not valid UTF-8 arrives as lone surrogates.
+
+
+def sayable(page: str) -> str:
+    """Return a page as UTF-8 can hold it; file names that are none arrive as lone surrogates."""
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
