@@ -248,8 +248,9 @@ def test_labels_that_cannot_be_judged_leave_the_rest(write_folder, capsys):
     assert of_kind(data, "one-class")["severity"] == "error"
 
 
-def test_a_wrong_label_is_found_and_told(write_folder, capsys, one_thread):
+def test_a_wrong_label_is_found_and_told(write_folder, capsys, one_thread, tmp_path, monkeypatch):
     """Bright and dark pictures, one of each in the wrong folder."""
+    monkeypatch.chdir(tmp_path)  # where there are no runs of anybody's
     rng = np.random.default_rng(0)
     files = {}
     for k in range(40):
