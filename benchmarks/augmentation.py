@@ -30,6 +30,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -78,8 +79,8 @@ def batches_of(pictures: nunbit.Pictures, shear: float) -> Batches:
     """Return the batches that ``nunbit.fit`` trains on."""
     augment = nunbit.Augment(shear_range=shear, zoom_range=0.2, horizontal_flip=True)
 
-    def move(pixels: np.ndarray, ids: np.ndarray, epoch: int) -> np.ndarray:
-        return augment.apply(pixels, ids=ids, seed=0, epoch=epoch)
+    def move(pictures: Any, ids: np.ndarray, epoch: int, out: np.ndarray) -> None:
+        augment.apply(pictures, ids=ids, seed=0, epoch=epoch, out=out)
 
     targets = torch.from_numpy(pictures.train.labels)
     return Batches(

@@ -126,6 +126,16 @@ def test_a_picture_is_the_same_in_any_batch(name: str) -> None:
     assert not np.array_equal(other, whole)
 
 
+@pytest.mark.parametrize("name", [*EACH, "flip"])
+def test_a_list_of_pictures_and_a_place_for_the_result(name: str) -> None:
+    augment = Augment(**EACH.get(name, {"horizontal_flip": True}))
+    pictures, out = smooth(), np.zeros_like(smooth())
+    how: dict[str, Any] = {"ids": range(COUNT), "seed": 1, "epoch": 2}
+    assert augment.apply(list(pictures), **how, out=out) is out
+    assert np.array_equal(out, augment.apply(pictures, **how))
+    assert augment.apply(pictures[:0], ids=[], seed=0, epoch=0).shape == (0, *pictures.shape[1:])
+
+
 @pytest.mark.parametrize("name", EACH)
 def test_every_option_changes_most_pictures_but_not_alike(name: str) -> None:
     same = np.repeat(smooth()[:1], COUNT, axis=0)

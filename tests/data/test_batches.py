@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -17,6 +18,13 @@ from nunbit.data.batches import Batch, Batches, Mixing, MixPlan, to_images
 from nunbit.data.pictures import PictureSet
 
 COUNT = 50
+Shown = Sequence[NDArray[np.uint8]]
+
+
+def _as_they_are(
+    pixels: Shown, ids: NDArray[np.int64], number: int, out: NDArray[np.uint8]
+) -> None:
+    out[...] = pixels
 
 
 def pictures(count: int = COUNT) -> PictureSet:
@@ -71,7 +79,7 @@ def test_order_differs_between_epochs_and_seeds_and_comes_again() -> None:
     assert [tuple(itertools.chain(*epoch(again, number))) for number in range(4)] == orders[:4]
 
 
-@pytest.mark.parametrize("move", [None, lambda pixels, ids, number: pixels])
+@pytest.mark.parametrize("move", [None, _as_they_are])
 def test_a_start_in_the_middle_gives_exactly_the_tail(move: object) -> None:
     made = batches(pictures(), move=move, threads=2)
     whole = epoch(made, 3)
@@ -85,8 +93,8 @@ def _moved(batch_size: int, threads: int) -> dict[int, bytes]:
     part.pixels[:] = rng.integers(0, 256, part.pixels.shape)
     augment = Augment(rotation_range=40, horizontal_flip=True, zoom_range=0.3)
 
-    def move(pixels: NDArray[np.uint8], ids: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
-        return augment.apply(pixels, ids=ids, seed=5, epoch=number)
+    def move(pixels: Shown, ids: NDArray[np.int64], number: int, out: NDArray[np.uint8]) -> None:
+        augment.apply(pixels, ids=ids, seed=5, epoch=number, out=out)
 
     made = Batches(
         part,
@@ -113,9 +121,9 @@ def test_augmentation_depends_neither_on_batches_nor_on_threads(
 def test_the_mover_gets_pictures_with_their_own_ids_and_the_epoch() -> None:
     calls: list[tuple[list[int], list[int], int]] = []
 
-    def move(pixels: NDArray[np.uint8], ids: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
-        calls.append((pixels[:, 0, 0, 0].tolist(), ids.tolist(), number))
-        return pixels
+    def move(pixels: Shown, ids: NDArray[np.int64], number: int, out: NDArray[np.uint8]) -> None:
+        calls.append(([int(each[0, 0, 0]) for each in pixels], ids.tolist(), number))
+        out[...] = pixels
 
     list(batches(pictures(), move=move, threads=3).of_epoch(6))
     assert all(seen == ids for seen, ids, _ in calls)
@@ -124,14 +132,13 @@ def test_the_mover_gets_pictures_with_their_own_ids_and_the_epoch() -> None:
 
 
 def test_an_error_of_the_mover_arrives_and_an_epoch_may_be_left_early() -> None:
-    def fail(pixels: NDArray[np.uint8], ids: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
+    def fail(pixels: Shown, ids: NDArray[np.int64], number: int, out: NDArray[np.uint8]) -> None:
         if 4 in ids:
             raise ZeroDivisionError("from the mover")
-        return pixels
 
     with pytest.raises(ZeroDivisionError, match="from the mover"):
         list(batches(pictures(), move=fail, threads=2).of_epoch(0))
-    left = batches(pictures(), move=lambda p, i, n: p, threads=2).of_epoch(0)
+    left = batches(pictures(), move=_as_they_are, threads=2).of_epoch(0)
     assert len(next(left)) == 8
     left.close()
 
@@ -205,8 +212,8 @@ def test_partners_come_from_all_training_pictures_with_their_targets() -> None:
 
 
 def test_partners_are_augmented_as_they_are_themselves() -> None:
-    def move(pixels: NDArray[np.uint8], ids: NDArray[np.int64], number: int) -> NDArray[np.uint8]:
-        return pixels + np.uint8(100)
+    def move(pixels: Shown, ids: NDArray[np.int64], number: int, out: NDArray[np.uint8]) -> None:
+        out[...] = np.stack(pixels) + np.uint8(100)
 
     made = batches(pictures(), move=move, mixing=_mixing(on_device=True), threads=2)
     for batch in made.of_epoch(0):

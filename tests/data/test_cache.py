@@ -78,6 +78,19 @@ def test_the_second_time_nothing_is_decoded(
     assert np.array_equal(first, read(open_source(root), None))
 
 
+def test_a_full_disk_does_not_hide_what_is_there(
+    write_folder: WriteFolder,
+    cache: PixelCache,
+    decoded: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = write_folder({"a": 5})
+    first = read(open_source(root), cache)
+    monkeypatch.setattr(PixelCache, "room_for", lambda *_: False)
+    assert np.array_equal(first, read(open_source(root), cache))
+    assert len(decoded) == 5
+
+
 def test_above_the_budget_it_is_mapped_and_the_same(
     write_folder: WriteFolder, cache: PixelCache, decoded: list[str]
 ) -> None:

@@ -62,8 +62,8 @@ def source(request: pytest.FixtureRequest) -> Path:
 def batches(pictures: Pictures, *, augmented: bool = False, size: int = 7) -> Batches:
     augment = Augment(horizontal_flip=True, rotation_range=20.0)
 
-    def move(pixels: np.ndarray, ids: np.ndarray, epoch: int) -> np.ndarray:
-        return augment.apply(pixels, ids=ids, seed=0, epoch=epoch)
+    def move(pixels: object, ids: np.ndarray, epoch: int, out: np.ndarray) -> None:
+        augment.apply(pixels, ids=ids, seed=0, epoch=epoch, out=out)  # type: ignore[arg-type]  # a sequence
 
     targets = torch.from_numpy(pictures.train.labels)
     return Batches(

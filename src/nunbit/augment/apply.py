@@ -14,7 +14,7 @@ from nunbit.augment.options import Augment
 from nunbit.augment.patches import paint, paint_torch
 from nunbit.augment.policies import policy_steps
 from nunbit.augment.tone import Step, Tone, change
-from nunbit.augment.warp import warp_batch, warp_torch
+from nunbit.augment.warp import Pictures, warp_batch, warp_torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,18 +55,23 @@ def tone_steps(augment: Augment, draws: Draws) -> Iterator[Step]:
 
 def apply(
     augment: Augment,
-    pictures: NDArray[np.uint8],
+    pictures: Pictures,
     *,
     ids: Sequence[int] | NDArray[np.int64],
     seed: int,
     epoch: int,
+    out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Change each picture of a batch in its own way; see :meth:`Augment.apply`."""
+    if not len(pictures):
+        return np.array(pictures, np.uint8)
     draws = Draws(ids, seed=seed, epoch=epoch)
-    height, width = pictures.shape[1:3]
+    height, width = pictures[0].shape[:2]
     matrices = pull_matrices(augment, draws, height=height, width=width)
     if matrices is None:
-        changed = np.array(pictures, order="C")
+        changed = np.empty((len(pictures), *pictures[0].shape), np.uint8) if out is None else out
+        for target, picture in zip(changed, pictures, strict=True):
+            target[...] = picture
     else:
         changed = warp_batch(
             pictures,
@@ -74,6 +79,7 @@ def apply(
             fill_mode=augment.fill_mode,
             cval=augment.cval,
             order=augment.interpolation_order,
+            out=out,
         )
     for step in tone_steps(augment, draws):
         for picture, kind, amount in zip(changed, step.kinds, step.amounts.tolist(), strict=True):

@@ -323,25 +323,27 @@ class Augment(Options):
 
     def apply(
         self,
-        pictures: NDArray[np.uint8],
+        pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
         *,
         ids: Sequence[int] | NDArray[np.int64],
         seed: int,
         epoch: int,
+        out: NDArray[np.uint8] | None = None,
     ) -> NDArray[np.uint8]:
         """Change each picture of a batch in its own way, on the processor.
 
         Normalising and mixing are not done here.
 
         Shape:
-            pictures: uint8 (B, H, W, C); not changed.
+            pictures: uint8 (B, H, W, C), or B pictures (H, W, C); not changed.
             returns: uint8 (B, H, W, C).
         Args:
             ids: The picture ids; with seed and epoch they decide what is drawn.
+            out: Where the result is put: uint8 (B, H, W, C), contiguous.
         """
         from nunbit.augment.apply import apply
 
-        return apply(self, pictures, ids=ids, seed=seed, epoch=epoch)
+        return apply(self, pictures, ids=ids, seed=seed, epoch=epoch, out=out)
 
     def apply_torch(
         self,

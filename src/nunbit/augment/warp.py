@@ -11,6 +11,7 @@ blending), which is what Keras' code does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import cv2
@@ -22,10 +23,12 @@ from nunbit.errors import OptionError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["FillMode", "warp", "warp_batch", "warp_torch"]
+__all__ = ["FillMode", "Pictures", "warp", "warp_batch", "warp_torch"]
 
 FillMode = Literal["nearest", "constant", "reflect", "wrap"]
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
+Pictures = NDArray[np.uint8] | Sequence[NDArray[np.uint8]]
+"""uint8 (B, H, W, C), or B pictures (H, W, C)."""
 
 _BORDERS = {
     "nearest": cv2.BORDER_REPLICATE,
@@ -93,23 +96,26 @@ def warp(
 
 
 def warp_batch(
-    pictures: NDArray[np.uint8],
+    pictures: Pictures,
     matrices: NDArray[np.float64],
     *,
     fill_mode: FillMode = "nearest",
     cval: float = 0.0,
     order: int = 1,
+    out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
     """Return a batch seen through one matrix each, picture by picture.
 
     Shape:
-        pictures: uint8 (B, H, W, C); not changed.
+        pictures: uint8 (B, H, W, C), or B pictures (H, W, C); not changed.
         matrices: (B, 2, 3), from output (column, row, 1) to input (column, row).
         returns: uint8 (B, H, W, C).
+    Args:
+        out: Where the result is put, contiguous.
     """
-    moved = np.empty_like(pictures, order="C")
+    height, width, channels = pictures[0].shape
+    moved = np.empty((len(pictures), height, width, channels), np.uint8) if out is None else out
     still = (matrices == np.eye(3)[:2]).all((1, 2)).tolist()
-    height, width, channels = pictures.shape[1:]
     if order > 1 or channels not in (1, 3, 4):
         for picture, matrix, target in zip(pictures, matrices, moved, strict=True):
             target[...] = warp(picture, matrix, fill_mode=fill_mode, cval=cval, order=order)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,8 +25,8 @@ from nunbit.randomness import make_rng
 
 __all__ = ["Batch", "Batches", "MixPlan", "Mixing", "Mover", "to_images"]
 
-Mover = Callable[[NDArray[np.uint8], NDArray[np.int64], int], NDArray[np.uint8]]
-"""Takes pictures (B, H, W, C), their ids and the epoch; returns pictures."""
+Mover = Callable[[Sequence[NDArray[np.uint8]], NDArray[np.int64], int, NDArray[np.uint8]], None]
+"""Takes B pictures (H, W, C), their ids, the epoch, and (B, H, W, C) to be filled."""
 
 
 class MixPlan(Protocol):
@@ -206,7 +206,7 @@ class Batches:
         lost = np.array([each is None for each in found], dtype=bool)
         own = taken.part(slice(None))
         whole = np.stack([own[k] if each is None else each for k, each in enumerate(found)])
-        return _Taken(np.where(lost, taken.positions, positions), lambda part: whole[part])
+        return _taken(np.where(lost, taken.positions, positions), whole)
 
     def _moved(self, taken: _Taken, epoch: int, movers: ThreadPoolExecutor) -> NDArray[np.uint8]:
         """Return the pictures, taken and augmented in threads, each thread a part of them."""
@@ -218,7 +218,7 @@ class Batches:
 
         def work(start: int, stop: int) -> None:
             part = slice(start, stop)
-            moved[part] = move(taken.part(part), ids[part], epoch)
+            move(taken.each(part), ids[part], epoch, moved[part])
 
         list(movers.map(work, cuts[:-1], cuts[1:]))
         return moved
@@ -226,10 +226,20 @@ class Batches:
 
 @dataclass(frozen=True)
 class _Taken:
-    """Some pictures: their positions in the set, and how to get a part of them."""
+    """Some pictures: their positions in the set, and how to get a part of them.
+
+    Args:
+        part: As one array (B, H, W, C), a copy.
+        each: Picture by picture (H, W, C), not to be changed.
+    """
 
     positions: NDArray[np.int64]
     part: Callable[[slice], NDArray[np.uint8]]
+    each: Callable[[slice], Sequence[NDArray[np.uint8]]]
+
+
+def _taken(positions: NDArray[np.int64], whole: NDArray[np.uint8]) -> _Taken:
+    return _Taken(positions, lambda part: whole[part], lambda part: list(whole[part]))
 
 
 class _FromArray:
@@ -239,7 +249,8 @@ class _FromArray:
         self.pictures = pictures
 
     def take(self, positions: NDArray[np.int64]) -> _Taken:
-        return _Taken(positions, lambda part: self.pictures.take(positions[part]))
+        take, each = self.pictures.take, self.pictures.each
+        return _Taken(positions, lambda p: take(positions[p]), lambda p: each(positions[p]))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -256,7 +267,7 @@ class _FromStream:
         kept = np.array([pixels is not None for pixels in found], dtype=bool)
         readable = [pixels for pixels in found if pixels is not None]
         whole = np.stack(readable) if readable else np.empty((0, *self.shape), np.uint8)
-        return _Taken(positions[kept], lambda part: whole[part])
+        return _taken(positions[kept], whole)
 
     def close(self) -> None:
         self.stream.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -70,6 +70,12 @@ class PictureSet:
     def take(self, positions: NDArray[np.int64] | slice) -> NDArray[np.uint8]:
         """Return pictures by position in the set: uint8 (B, S, S, C), a copy."""
         return self.pixels[self.rows[positions]]
+
+    def each(self, positions: NDArray[np.int64]) -> Sequence[NDArray[np.uint8]]:
+        """Return pictures (S, S, C) by position, without a copy where they lie in memory."""
+        if not isinstance(self.pixels, np.ndarray):
+            return list(self.take(positions))
+        return [self.pixels[row] for row in self.rows[positions].tolist()]
 
     def chunks(self, size: int) -> Iterator[NDArray[np.uint8]]:
         """Yield all pictures in order, at most ``size`` at a time."""
@@ -275,7 +281,13 @@ def _mean_and_std(pictures: PictureSet) -> tuple[tuple[float, ...], tuple[float,
     parts = [positions[start : start + 64] for start in range(0, len(positions), 64)]
 
     def look(part: NDArray[np.int64]) -> tuple[int, NDArray[Any], NDArray[Any]]:
-        whole = pixels.readable(part) if isinstance(pixels, StreamedPixels) else pictures.take(part)
+        rows = pictures.rows[part]
+        if isinstance(pixels, StreamedPixels):
+            whole = pixels.readable(part)
+        elif rows[-1] - rows[0] == len(rows) - 1:
+            whole = pixels[rows[0] : rows[-1] + 1]  # no copy is made in memory
+        else:
+            whole = pixels[rows]
         if not len(whole):
             return 0, np.zeros(channels), np.zeros(channels)
         # All of them as one tall picture.

@@ -41,8 +41,8 @@ __all__ = [
     "survey",
 ]
 
-CHUNK = 64
-"""Pictures that a thread takes at a time."""
+CHUNK = 16
+"""Pictures that a thread takes at a time; with many, the last one to end is waited for."""
 
 
 Pixels = NDArray[np.uint8] | FilePixels
@@ -160,15 +160,16 @@ def decode_table(
     shape = (len(table), size, size, channels)
     pixels: Pixels
     fingerprint = None if cache is None else Fingerprint.of(table, preprocessing)
+    if cache is not None and fingerprint is not None:
+        found = cache.find(fingerprint)
+        if found is not None and _still_fail(table, preprocessing, found.failed):
+            on_progress(len(table))
+            kept: Pixels = found.pixels if found.pixels.nbytes > budget_bytes else found.pixels[:]
+            return kept, _named(table, dict(found.failed))
     if cache is None or fingerprint is None or not cache.room_for(math.prod(shape)):
         pixels = _make_array(shape, budget_bytes)
         failed = _decode_rows(table, preprocessing, pixels, range(len(table)), threads, on_progress)
         return pixels, _named(table, failed)
-    found = cache.find(fingerprint)
-    if found is not None and _still_fail(table, preprocessing, found.failed):
-        on_progress(len(table))
-        kept: Pixels = found.pixels if found.pixels.nbytes > budget_bytes else found.pixels[:]
-        return kept, _named(table, dict(found.failed))
     draft: Path | None = None
     if math.prod(shape) > budget_bytes:
         try:

@@ -61,8 +61,8 @@ def make_augmenting(
         return Augmenting()
     on_device = on_device and augment.interpolation_order <= 1
 
-    def move(pixels: Any, ids: Any, epoch: int) -> Any:
-        return augment.apply(pixels, ids=ids, seed=seed, epoch=epoch)
+    def move(pictures: Any, ids: Any, epoch: int, out: Any) -> None:
+        augment.apply(pictures, ids=ids, seed=seed, epoch=epoch, out=out)
 
     def plan(ids: Any, epoch: int) -> Any:
         return augment.plan_mixing(ids, seed=seed, epoch=epoch, shape=shape)

@@ -133,6 +133,7 @@ def test_a_file_without_permission(
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("nunbit.data.sources.stores.os.open", refuse)
     with pytest.raises(PictureError, match=r"^Permission denied$"):
         read_file(root / "a" / "1.png")
     with pytest.raises(DataError, match=r"list.csv` cannot be read: Permission denied"):

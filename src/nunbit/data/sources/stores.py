@@ -36,6 +36,10 @@ __all__ = [
 ]
 
 
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Not blocking: to open a pipe waits for whoever writes to it."""
+
+
 def read_file(path: str | Path) -> bytes:
     """Read a picture file.
 
@@ -46,12 +50,28 @@ def read_file(path: str | Path) -> bytes:
     if "\0" in os.fspath(path):
         raise PictureError("no file can have this name: it has a zero byte")
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise PictureError("not a regular file")
-        with open(path, "rb") as file:
-            return file.read()
+        file = os.open(path, _READ)
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise PictureError("not a regular file")
+            return _read_to_the_end(file, status.st_size)
+        finally:
+            os.close(file)
     except OSError as error:
         raise PictureError(error.strerror or str(error)) from error
+
+
+def _read_to_the_end(file: int, size: int) -> bytes:
+    """Read an open file that had this size a moment ago; it may be longer by now, or shorter."""
+    data = os.read(file, size + 1)
+    if len(data) == size:
+        return data
+    parts = [data]
+    while data:
+        data = os.read(file, 1 << 20)
+        parts.append(data)
+    return b"".join(parts)
 
 
 def file_stamp(path: str | os.PathLike[str]) -> str:
