@@ -281,6 +281,7 @@ def create_model(
     channels: int | None = None,
     fit: Fit = "squash",
     head: Literal["softmax", "sigmoid"] = "softmax",
+    network_options: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Model:
     """Make a model with fresh weights.
@@ -292,9 +293,10 @@ def create_model(
         channels: 1 = grey, 3 = RGB; default: the network's own.
         fit: How a picture that is no square becomes one.
         head: ``sigmoid`` gives two classes one output instead of two.
+        network_options: The network's own, as ``nunbit networks NAME`` lists them.
         seed: The weights depend on it alone.
     Raises:
-        OptionError: Unknown network, or a value out of range.
+        OptionError: Unknown network or option of it, or a value out of range.
         ShapeError: The pictures are too small for the network.
 
     Example:
@@ -318,8 +320,15 @@ def create_model(
         channels=preprocessing.channels,
         image_size=preprocessing.image_size,
         seed=seed,
+        options=dict(network_options or {}),
     )
-    return Model(module, preprocessing=preprocessing, task=task, network_name=network)
+    return Model(
+        module,
+        preprocessing=preprocessing,
+        task=task,
+        network_name=info.name,
+        network_options=network_options,
+    )
 
 
 def check_trainable(table: PictureTable) -> None:
@@ -341,6 +350,7 @@ def create_model_for(
     *,
     network: str = "auto",
     head: Literal["softmax", "sigmoid"] = "softmax",
+    network_options: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Model:
     """Make a fresh model that fits given pictures: their size, channels and classes.
@@ -357,6 +367,7 @@ def create_model_for(
         image_size=pictures.preprocessing.image_size,
         channels=pictures.preprocessing.channels,
         head=head,
+        network_options=network_options,
         seed=seed,
     )
     model.preprocessing = pictures.preprocessing

@@ -8,6 +8,7 @@ from torch import nn
 
 from nunbit.errors import OptionError
 from nunbit.networks import (
+    NetworkInfo,
     count_parameters,
     create_network,
     find_network,
@@ -141,7 +142,9 @@ def test_the_shortcut_that_halves_sees_every_cell() -> None:
 def test_a_name_given_twice_is_refused() -> None:
     before = dict(_NETWORKS)
     with pytest.raises(ValueError, match="network `mlp` is registered twice"):
-        register("mlp", title="another", source="nowhere", image_size=8, channels=1)(nn.Module)
+        register(NetworkInfo("mlp", title="another", source="nowhere", image_size=8, channels=1))(
+            nn.Module
+        )
     assert before == _NETWORKS
 
 

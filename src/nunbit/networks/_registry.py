@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,9 +13,21 @@ from torch import nn
 from nunbit.errors import OptionError, did_you_mean
 from nunbit.randomness import derive_seed
 
-__all__ = ["NetworkInfo", "create_network", "find_network", "network_names", "register"]
+__all__ = [
+    "NetworkInfo",
+    "create_network",
+    "find_network",
+    "network_heads",
+    "network_names",
+    "register",
+    "replace_head",
+]
 
 SHAPE_ARGUMENTS = ("outputs", "channels", "image_size")
+
+
+def _not_registered(**_: object) -> nn.Module:
+    raise TypeError("a network is made by its registered class")
 
 
 @dataclass(frozen=True)
@@ -24,9 +36,6 @@ class NetworkInfo:
 
     Args:
         name: As users type it.
-        make: Takes ``outputs``, ``channels``, ``image_size`` and the network's own
-            options, all by keyword; returns an ``nn.Module`` from normalised float
-            (B, channels, image_size, image_size) to (B, outputs).
         title: One line for people.
         source: Paper or course, with year.
         image_size: The side it was made for, in pixels.
@@ -34,16 +43,26 @@ class NetworkInfo:
         lr: Peak learning rate of AdamW that suits it at batch 256; networks without
             normalisation layers want a smaller one.
         reported: What its source reports, or an empty text.
+        year: Of the source; 0 where it has none.
+        aliases: Other names of the same network.
+        fixed: Arguments of ``make`` that belong to the name, such as the depth.
+        make: Takes ``outputs``, ``channels``, ``image_size`` and the network's own
+            options, all by keyword; returns an ``nn.Module`` from normalised float
+            (B, channels, image_size, image_size) to (B, outputs). :func:`register`
+            sets it.
     """
 
     name: str
-    make: Callable[..., nn.Module]
     title: str
     source: str
     image_size: int
     channels: int
     lr: float = 0.01
     reported: str = ""
+    year: int = 0
+    aliases: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    make: Callable[..., nn.Module] = _not_registered
 
     @property
     def options(self) -> dict[str, Any]:
@@ -51,29 +70,32 @@ class NetworkInfo:
         return {
             name: parameter.default
             for name, parameter in inspect.signature(self.make).parameters.items()
-            if name not in SHAPE_ARGUMENTS
+            if name not in SHAPE_ARGUMENTS and name not in self.fixed
         }
 
 
 _NETWORKS: dict[str, NetworkInfo] = {}
+_ALIASES: dict[str, str] = {}
 
 
-def register(
-    name: str,
-    *,
-    title: str,
-    source: str,
-    image_size: int,
-    channels: int,
-    lr: float = 0.01,
-    reported: str = "",
-) -> Callable[[type[nn.Module]], type[nn.Module]]:
-    """Register a network under a name; a name given twice is refused."""
+def register(*infos: NetworkInfo) -> Callable[[type[nn.Module]], type[nn.Module]]:
+    """Register a network, or the members of its family; a name given twice is refused.
+
+    The class has, besides ``forward``:
+
+    * ``features(images)``: the maps (B, C, H, W) after each stage, the largest first;
+      a dense network's only one is the picture;
+    * ``classify(maps)``: from the last of them to (B, outputs);
+    * ``head``: the last layer, an ``nn.Linear``, which may be replaced.
+    """
 
     def add(make: type[nn.Module]) -> type[nn.Module]:
-        if name in _NETWORKS:
-            raise ValueError(f"network `{name}` is registered twice")
-        _NETWORKS[name] = NetworkInfo(name, make, title, source, image_size, channels, lr, reported)
+        for info in infos:
+            for name in (info.name, *info.aliases):
+                if name in _NETWORKS or name in _ALIASES:
+                    raise ValueError(f"network `{name}` is registered twice")
+            _NETWORKS[info.name] = replace(info, make=make)
+            _ALIASES.update(dict.fromkeys(info.aliases, info.name))
         return make
 
     return add
@@ -85,14 +107,15 @@ def network_names() -> list[str]:
 
 
 def find_network(name: str) -> NetworkInfo:
-    """Return what is known of a network.
+    """Return what is known of a network, by its name or another one.
 
     Raises:
         OptionError: No network has that name; the nearest one is named.
     """
+    name = _ALIASES.get(name, name)
     if name not in _NETWORKS:
         raise OptionError(
-            f"unknown network `{name}`.{did_you_mean(name, _NETWORKS)} "
+            f"unknown network `{name}`.{did_you_mean(name, [*_NETWORKS, *_ALIASES])} "
             f"Known: {', '.join(_NETWORKS)}. `nunbit networks` describes them."
         )
     return _NETWORKS[name]
@@ -121,5 +144,30 @@ def create_network(
             f"{did_you_mean(unknown[0], info.options)} It has: {', '.join(info.options) or 'none'}."
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(seed, "weights", name))
-        return info.make(outputs=outputs, channels=channels, image_size=image_size, **chosen)
+        torch.manual_seed(derive_seed(seed, "weights", info.name))
+        return info.make(
+            outputs=outputs, channels=channels, image_size=image_size, **info.fixed, **chosen
+        )
+
+
+def network_heads(network: nn.Module) -> tuple[str, ...]:
+    """Return the paths of the layers that end in one output per class, the main one first.
+
+    All networks have ``head``; one with auxiliary classifiers lists theirs in ``heads``.
+    """
+    heads: tuple[str, ...] = getattr(network, "heads", ("head",))
+    return heads
+
+
+def replace_head(network: nn.Module, outputs: int) -> None:
+    """Give a network fresh last layers for another number of classes.
+
+    Args:
+        outputs: At least 1.
+    """
+    for path in network_heads(network):
+        parent, _, name = path.rpartition(".")
+        place = network.get_submodule(parent)
+        old = getattr(place, name)
+        fresh = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
+        setattr(place, name, fresh.to(old.weight.device, old.weight.dtype))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from nunbit.networks._registry import register
+from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 
 __all__ = ["Auto"]
@@ -58,11 +58,13 @@ class Block(nn.Module):
 
 
 @register(
-    "auto",
-    title="small fast residual network, shaped by the picture size",
-    source="ours, after He et al. 2015 (ResNet)",
-    image_size=128,
-    channels=3,
+    NetworkInfo(
+        name="auto",
+        title="small fast residual network, shaped by the picture size",
+        source="ours, after He et al. 2015 (ResNet)",
+        image_size=128,
+        channels=3,
+    )
 )
 class Auto(nn.Module):
     """A stem, blocks that double filters and halve size, average pooling, one dense layer.
@@ -104,7 +106,16 @@ class Auto(nn.Module):
         self.flatten = nn.Flatten()
         self.head = nn.Linear(filters, outputs)
 
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the map after the stem and after each block; the last one is about 4x4."""
+        maps = [self.stem(images)]  # (B, width, side, side)
+        for block in self.blocks:
+            maps.append(block(maps[-1]))
+        return maps
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Return (B, outputs) from the last map."""
+        return self.head(self.flatten(self.pool(maps)))  # type: ignore[no-any-return]
+
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(images)  # (B, width, side, side)
-        x = self.blocks(x)  # (B, filters, about 4, about 4)
-        return self.head(self.flatten(self.pool(x)))  # type: ignore[no-any-return]
+        return self.classify(self.features(images)[-1])

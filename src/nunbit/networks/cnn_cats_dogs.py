@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from nunbit.networks._registry import register
+from nunbit.networks._registry import NetworkInfo, register
+from nunbit.networks._renamed import accept_old_name
 from nunbit.networks._sizes import need_size
 
 __all__ = ["CnnCatsDogs"]
@@ -25,12 +26,14 @@ FILTERS = (8, 16, 32, 64)
 
 
 @register(
-    "cnn-cats-dogs",
-    title="the course's cats-and-dogs network: four times convolution and pooling",
-    source="the course",
-    image_size=128,
-    channels=3,
-    lr=0.003,
+    NetworkInfo(
+        name="cnn-cats-dogs",
+        title="the course's cats-and-dogs network: four times convolution and pooling",
+        source="the course",
+        image_size=128,
+        channels=3,
+        lr=0.003,
+    )
 )
 class CnnCatsDogs(nn.Module):
     """Four convolutions with padding, each followed by pooling, and a dense layer.
@@ -58,7 +61,8 @@ class CnnCatsDogs(nn.Module):
         for filters in FILTERS:
             layers += [nn.Conv2d(before, filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
             before = filters
-        self.features = nn.Sequential(*layers)
+        self.body = nn.Sequential(*layers)
+        accept_old_name(self, old="features", new="body")
         side = image_size // 2 ** len(FILTERS)
         self.flatten = nn.Flatten()
         self.dense = nn.Linear(FILTERS[-1] * side * side, 32)
@@ -66,7 +70,19 @@ class CnnCatsDogs(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(32, outputs)
 
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the map after each pooling."""
+        maps, x = [], images
+        for layer in self.body:
+            x = layer(x)
+            if isinstance(layer, nn.MaxPool2d):
+                maps.append(x)
+        return maps
+
     def forward(self, images: Tensor) -> Tensor:
-        x = self.features(images)  # (B, 64, side, side)
-        x = self.relu(self.dense(self.flatten(x)))  # (B, 32)
+        return self.classify(self.body(images))
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Return (B, outputs) from the last map (B, 64, side, side)."""
+        x = self.relu(self.dense(self.flatten(maps)))  # (B, 32)
         return self.head(self.dropout(x))  # type: ignore[no-any-return]

@@ -13,20 +13,23 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from nunbit.networks._registry import register
+from nunbit.networks._registry import NetworkInfo, register
+from nunbit.networks._renamed import accept_old_name
 from nunbit.networks._sizes import need_size
 
 __all__ = ["CnnMnist"]
 
 
 @register(
-    "cnn-mnist",
-    title="the course's MNIST network: two convolutions, one dense layer",
-    source="Keras' mnist_cnn example; the course",
-    image_size=28,
-    channels=1,
-    lr=0.002,
-    reported="99.01 % on MNIST (course)",
+    NetworkInfo(
+        name="cnn-mnist",
+        title="the course's MNIST network: two convolutions, one dense layer",
+        source="Keras' mnist_cnn example; the course",
+        image_size=28,
+        channels=1,
+        lr=0.002,
+        reported="99.01 % on MNIST (course)",
+    )
 )
 class CnnMnist(nn.Module):
     """Two convolutions without padding, one pooling, one dense layer.
@@ -57,7 +60,7 @@ class CnnMnist(nn.Module):
         super().__init__()
         need_size("cnn-mnist", image_size, 6)
         side = (image_size - 4) // 2
-        self.features = nn.Sequential(
+        self.body = nn.Sequential(
             nn.Conv2d(channels, 32, 3),
             nn.ReLU(),
             nn.Conv2d(32, 64, 3),
@@ -65,13 +68,21 @@ class CnnMnist(nn.Module):
             nn.MaxPool2d(2),
             nn.Dropout(dropout),
         )
+        accept_old_name(self, old="features", new="body")
         self.flatten = nn.Flatten()
         self.dense = nn.Linear(64 * side * side, 128)
         self.relu = nn.ReLU()
         self.dropout = nn.Dropout(dense_dropout)
         self.head = nn.Linear(128, outputs)
 
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the one map there is, after pooling."""
+        return [self.body(images)]  # (B, 64, side, side)
+
     def forward(self, images: Tensor) -> Tensor:
-        x = self.features(images)  # (B, 64, side, side)
-        x = self.relu(self.dense(self.flatten(x)))  # (B, 128)
+        return self.classify(self.body(images))
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Return (B, outputs) from the map."""
+        x = self.relu(self.dense(self.flatten(maps)))  # (B, 128)
         return self.head(self.dropout(x))  # type: ignore[no-any-return]

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from nunbit.networks._registry import register
+from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 
 __all__ = ["MLP"]
 
 
 @register(
-    "mlp",
-    title="dense baseline: 784-512-K",
-    source="Keras' MNIST example; the course's first network",
-    image_size=28,
-    channels=1,
-    lr=0.002,
-    reported="97.86 % on MNIST (course)",
+    NetworkInfo(
+        name="mlp",
+        title="dense baseline: 784-512-K",
+        source="Keras' MNIST example; the course's first network",
+        image_size=28,
+        channels=1,
+        lr=0.002,
+        reported="97.86 % on MNIST (course)",
+    )
 )
 class MLP(nn.Module):
     """Flatten, one hidden dense layer, one output layer.
@@ -49,7 +51,15 @@ class MLP(nn.Module):
         self.relu = nn.ReLU()
         self.head = nn.Linear(width, outputs)
 
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the picture: a dense network makes no maps."""
+        return [images]
+
     def forward(self, images: Tensor) -> Tensor:
-        x = self.flatten(images)  # (B, C*H*W)
+        return self.classify(images)
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Return (B, outputs) from the picture."""
+        x = self.flatten(maps)  # (B, C*H*W)
         x = self.relu(self.hidden(x))  # (B, width)
         return self.head(x)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped

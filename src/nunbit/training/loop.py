@@ -27,6 +27,7 @@ from torch import Tensor
 from nunbit.data.batches import Batch
 from nunbit.data.pictures import PictureSet
 from nunbit.errors import OptionError, TrainingError
+from nunbit.networks import split_auxiliary
 from nunbit.randomness import derive_seed
 from nunbit.training.callbacks.base import Action, Callback, LoadWeights, Moment, SetLR, Stop
 from nunbit.training.checkpoint import load_network, save_checkpoint
@@ -122,10 +123,14 @@ def _train_step(job: Job, batch: Batch, progress: Progress) -> dict[str, float]:
             images = job.device_augment(part, images)
         targets = part.targets.to(device, non_blocking=True)
         with job.plan.autocast():
-            outputs = model.network(model.normalise(images))  # (b, K)
+            outputs, extra = split_auxiliary(model.network(model.normalise(images)))  # (b, K)
         loss = model.task.loss(outputs, targets, smoothing=options.label_smoothing)
+        whole = loss + sum(
+            weight * model.task.loss(other, targets, smoothing=options.label_smoothing)
+            for weight, other in extra
+        )
         # The mean over the whole batch: each part counts by its pictures.
-        share = loss * (len(part) / len(batch))
+        share = whole * (len(part) / len(batch))
         share.backward()  # type: ignore[no-untyped-call]  # ranks: average after the last part
         found = {"loss": loss.detach() * len(part), **model.task.count(outputs.detach(), targets)}
         for name, value in found.items():
