@@ -45,8 +45,9 @@ format: $(VENV)/.dev ## format the code and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.dev ## write docs/options.md from the options, and run the commands of the README
+docs: $(VENV)/.dev ## write docs/options.md and docs/networks.md, and run the commands of the README
 	$(BIN)/python -m tests.docs.write_options
+	$(BIN)/python -m tests.docs.write_networks
 	$(BIN)/python -m pytest tests/docs
 
 bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA; about 40 minutes)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nunbit.data.named import NAMED_SETS, find_set
 from nunbit.errors import DataError
+from tests.file_server import Server, serve
 
 # The same examples on every run: a failure seen once is seen again. NUNBIT_FUZZ=20000 tries so
 # many new ones instead.
@@ -146,3 +147,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on this machine; it gives what is put into its ``files``."""
+    yield from serve()

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import nunbit
+from nunbit.create import create_model, create_model_for
 from nunbit.errors import ModelFileError, OptionError, PictureError, ShapeError
-from nunbit.model import MODEL_FILE, Model, create_model, create_model_for
-from nunbit.networks import network_names
+from nunbit.model import MODEL_FILE, Model
 from nunbit.storage import HEADER_KEY, save_tensors
 from nunbit.tasks import Classification
 
@@ -54,19 +54,41 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 @pytest.mark.parametrize("head", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("network", network_names())
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        ("auto", {}),
+        ("mlp", {"width": 9}),
+        ("cnn-mnist", {"dropout": 0.1}),
+        ("cnn-cats-dogs", {}),
+        ("resnet-20", {"width": 4}),
+        ("vgg-a-bn", {"width": 4, "dense": 8, "pool_to": 2}),
+    ],
+)
 def test_a_saved_model_answers_with_the_same_bits(
-    network: str, head: Any, tmp_path: Path, paint: Paint
+    network: str, options: dict[str, Any], head: Any, tmp_path: Path, paint: Paint
 ) -> None:
-    model = create_model(network, classes=("a", "b"), image_size=20, channels=3, head=head, seed=4)
-    model.preprocessing = nunbit.model.Preprocessing(20, 3, "pad", (0.1, 0.2, 1 / 3), (0.3,) * 3)
+    size = 32 if network == "vgg-a-bn" else 20
+    model = create_model(
+        network,
+        classes=("a", "b"),
+        image_size=size,
+        channels=3,
+        head=head,
+        seed=4,
+        network_options=options,
+    )
+    model.preprocessing = nunbit.data.preprocessing.Preprocessing(
+        size, 3, "pad", (0.1, 0.2, 1 / 3), (0.3,) * 3
+    )
     model.task = Classification(("a", "b"), head, {"ko": ("가", "나")})
     model.facts = {"scores": {"accuracy": 0.1 + 0.2}, "trained_on": {"images": 3}}
     with torch.no_grad():
         for each in model.network.state_dict().values():
-            each.add_(torch.rand(each.shape) if each.is_floating_point() else 3)
+            each.add_(0.1 * torch.rand(each.shape) if each.is_floating_point() else 3)
     again = Model.load(model.save(tmp_path / "m.safetensors"))
-    pixels = np.stack([paint(str(k), 20, 20, 3) for k in range(300)])
+    pixels = np.stack([paint(str(k), size, size, 3) for k in range(300)])
+    assert np.isfinite(model.outputs(pixels)).all()
     assert np.array_equal(again.outputs(pixels), model.outputs(pixels))
     assert again.header() == model.header()
     assert again.task == model.task
@@ -101,7 +123,7 @@ def test_a_path_a_file_and_its_pixels_get_the_same_answer(
 
 def test_outputs_are_the_network_on_normalised_pixels(paint: Paint) -> None:
     model = small("auto")
-    model.preprocessing = nunbit.model.Preprocessing(16, 1, mean=(0.3,), std=(0.2,))
+    model.preprocessing = nunbit.data.preprocessing.Preprocessing(16, 1, mean=(0.3,), std=(0.2,))
     model.network.train()
     pixels = np.stack([paint(str(k), 16, 16)[:, :, None] for k in range(300)])
     images = (torch.from_numpy(pixels).permute(0, 3, 1, 2).double() / 255 - 0.3) / 0.2
@@ -118,7 +140,7 @@ def test_outputs_are_the_network_on_normalised_pixels(paint: Paint) -> None:
 
 def test_normalised_pixels_by_hand() -> None:
     model = small(channels=3)
-    model.preprocessing = nunbit.model.Preprocessing(
+    model.preprocessing = nunbit.data.preprocessing.Preprocessing(
         16, 3, mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 0.25)
     )
     images = torch.tensor([0, 255, 51], dtype=torch.uint8).view(3, 1, 1, 1).expand(3, 3, 1, 1)
@@ -209,7 +231,7 @@ def test_pictures_that_cannot_be_read_are_named(tmp_path: Path, truncated_png: b
 def test_the_summary_adds_up() -> None:
     lines = create_model("cnn-mnist", classes=10).summary().splitlines()
     assert lines[0] == "cnn-mnist: 1×28×28 → 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"
-    assert lines[2].split() == ["features.0", "conv", "3×3", "32×26×26", "320", "194,688"]
+    assert lines[2].split() == ["body.0", "conv", "3×3", "32×26×26", "320", "194,688"]
     assert lines[-1].split() == ["total", "1,199,882", "11,992,448"]
     parameters = [int(line.split()[-2].replace(",", "")) for line in lines[2:-1]]
     assert sum(parameters) == 1_199_882

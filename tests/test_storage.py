@@ -312,13 +312,26 @@ LOADERS = {"pickle", "cPickle", "dill", "joblib", "cloudpickle", "shelve", "mars
 
 
 def pickle_uses(source: str) -> list[str]:
-    """Return where a source text could load a pickle."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
+    """Return where a source text could load a pickle with programs in it."""
+    found: list[str] = []
+    nodes = list(ast.walk(ast.parse(source)))
+    tensors_only = {  # PyTorch's own reader, which runs nothing
+        id(part)
+        for node in nodes
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"
+        for keyword in node.keywords
+        if ast.unparse(keyword) == "weights_only=True"
+        for part in (node.func, keyword)
+    }
+    for node in nodes:
+        if id(node) in tensors_only:
+            continue
         if isinstance(node, ast.Import):
             found += [a.name for a in node.names if a.name.split(".")[0] in LOADERS]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module] if node.module.split(".")[0] in LOADERS else []
+            harmless = {alias.name for alias in node.names} == {"UnpicklingError"}
+            is_loader = node.module.split(".")[0] in LOADERS and not harmless
+            found += [node.module] if is_loader else []
         elif isinstance(node, ast.Attribute) and node.attr == "load":
             owner = ast.unparse(node.value)
             found += [f"{owner}.load"] if owner in {"torch", "np", "numpy"} else []
@@ -341,6 +354,9 @@ def test_nothing_in_the_package_loads_a_pickle() -> None:
         "import pickle",
         "from joblib import load",
         "x = torch.load(path)",
+        "x = torch.load(path, weights_only=False)",
+        "x = torch.load(path, weights_only=safe)",
+        "from pickle import UnpicklingError, load",
         "np.load('a.npy')",
         "f(allow_pickle=True)",
     ],

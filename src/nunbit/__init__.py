@@ -17,6 +17,7 @@ from nunbit._version import __version__
 
 if TYPE_CHECKING:
     from nunbit.augment import Augment
+    from nunbit.create import create_model, create_model_for
     from nunbit.data.options import DataOptions
     from nunbit.data.pictures import Pictures, PictureSet, load
     from nunbit.errors import (
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from nunbit.evaluation.evaluate import evaluate
-    from nunbit.model import Model, create_model, create_model_for
+    from nunbit.model import Model
     from nunbit.training.callbacks import (
         Callback,
         EarlyStopping,
@@ -64,7 +65,8 @@ _PLACES = {
         "TrainingError",
     ],
     "nunbit.evaluation.evaluate": ["evaluate"],
-    "nunbit.model": ["Model", "create_model", "create_model_for"],
+    "nunbit.create": ["create_model", "create_model_for"],
+    "nunbit.model": ["Model"],
     "nunbit.training.callbacks": [
         "Callback",
         "EarlyStopping",

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,16 +21,17 @@ from torch import Tensor, nn
 from nunbit._version import __version__
 from nunbit.augment.statistics import STD_FLOOR
 from nunbit.data.batches import to_images
-from nunbit.data.options import Fit
-from nunbit.data.pictures import Pictures
 from nunbit.data.preprocessing import Preprocessing
-from nunbit.data.table import PictureTable
 from nunbit.errors import ModelFileError, OptionError, PictureError
-from nunbit.networks import count_parameters, create_network, find_network, layer_table
+from nunbit.networks import (
+    count_parameters,
+    create_network,
+    layer_table,
+)
 from nunbit.storage import UNUSABLE, load_tensors, save_tensors
-from nunbit.tasks import Classification, Prediction, Task, make_task
+from nunbit.tasks import Prediction, Task, make_task
 
-__all__ = ["MODEL_FILE", "Model", "check_trainable", "create_model", "create_model_for"]
+__all__ = ["MODEL_FILE", "Model"]
 
 MODEL_FILE = "model.safetensors"
 """Name of the model file within a run folder."""
@@ -159,7 +159,9 @@ class Model:
 
         Example:
             >>> import numpy as np
-            >>> model = create_model("mlp", classes=["dark", "bright"], image_size=8, channels=1)
+            >>> import nunbit
+            >>> classes = ["dark", "bright"]
+            >>> model = nunbit.create_model("mlp", classes=classes, image_size=8, channels=1)
             >>> model.predict([np.zeros((20, 30), np.uint8)])[0].label in model.classes
             True
         """
@@ -271,106 +273,3 @@ class Model:
         )
         model.whitening = whitening
         return model
-
-
-def create_model(
-    network: str = "auto",
-    *,
-    classes: Sequence[str] | int,
-    image_size: int | None = None,
-    channels: int | None = None,
-    fit: Fit = "squash",
-    head: Literal["softmax", "sigmoid"] = "softmax",
-    network_options: Mapping[str, Any] | None = None,
-    seed: int = 0,
-) -> Model:
-    """Make a model with fresh weights.
-
-    Args:
-        network: A name that ``nunbit networks`` lists.
-        classes: Names in the order of the outputs, or their number.
-        image_size: Side of the pictures in pixels; default: the network's own.
-        channels: 1 = grey, 3 = RGB; default: the network's own.
-        fit: How a picture that is no square becomes one.
-        head: ``sigmoid`` gives two classes one output instead of two.
-        network_options: The network's own, as ``nunbit networks NAME`` lists them.
-        seed: The weights depend on it alone.
-    Raises:
-        OptionError: Unknown network or option of it, or a value out of range.
-        ShapeError: The pictures are too small for the network.
-
-    Example:
-        >>> model = create_model("mlp", classes=10)
-        >>> model.parameters
-        407050
-    """
-    info = find_network(network)
-    if isinstance(classes, str):
-        raise OptionError(f"classes takes a list of names or a number, got {classes!r}.")
-    names = tuple(map(str, range(classes))) if isinstance(classes, int) else tuple(classes)
-    preprocessing = Preprocessing(
-        image_size=info.image_size if image_size is None else image_size,
-        channels=info.channels if channels is None else channels,
-        fit=fit,
-    )
-    task = Classification(names, head=head)
-    module = create_network(
-        network,
-        outputs=task.outputs,
-        channels=preprocessing.channels,
-        image_size=preprocessing.image_size,
-        seed=seed,
-        options=dict(network_options or {}),
-    )
-    return Model(
-        module,
-        preprocessing=preprocessing,
-        task=task,
-        network_name=info.name,
-        network_options=network_options,
-    )
-
-
-def check_trainable(table: PictureTable) -> None:
-    """Refuse labels that no task can learn yet.
-
-    Raises:
-        OptionError: A picture may have several classes, or numbers.
-    """
-    if table.kind != "class":
-        raise OptionError(
-            f"the labels of `{table.source}` are of the kind {table.kind}, expected "
-            "one class per picture: that is what networks are trained for so far. `nunbit.load` "
-            "and `nunbit check` take the other kinds."
-        )
-
-
-def create_model_for(
-    pictures: Pictures,
-    *,
-    network: str = "auto",
-    head: Literal["softmax", "sigmoid"] = "softmax",
-    network_options: Mapping[str, Any] | None = None,
-    seed: int = 0,
-) -> Model:
-    """Make a fresh model that fits given pictures: their size, channels and classes.
-
-    Raises:
-        OptionError: Unknown network, a sigmoid head for more than two classes, or
-            pictures whose labels are no single classes.
-        ShapeError: The pictures are too small for the network.
-    """
-    check_trainable(pictures.table)
-    model = create_model(
-        network,
-        classes=pictures.classes,
-        image_size=pictures.preprocessing.image_size,
-        channels=pictures.preprocessing.channels,
-        head=head,
-        network_options=network_options,
-        seed=seed,
-    )
-    model.preprocessing = pictures.preprocessing
-    if isinstance(model.task, Classification) and pictures.table.titles:
-        model.task = replace(model.task, titles=dict(pictures.table.titles))
-    return model

@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args, get_origin
 
 from nunbit.errors import OptionError, did_you_mean, name_list
 
-__all__ = ["FieldInfo", "Option", "Options"]
+__all__ = ["FieldInfo", "Option", "Options", "coerce"]
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Options:
         clean = {}
         for name, value in values.items():
             info = known[name.replace("-", "_")]
-            clean[info.name] = _coerce(value, info.type)
+            clean[info.name] = coerce(value, info.type)
         return cls(**clean)
 
     def to_dict(self) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class Options:
         }
 
 
-def _coerce(value: Any, kind: Any) -> Any:
+def coerce(value: Any, kind: Any) -> Any:
     """Turn what JSON and TOML cannot say (tuples, floats written as 1) into ``kind``."""
     wanted = get_args(kind) if get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
     if isinstance(value, list) and any(get_origin(w) is tuple for w in wanted):

@@ -12,8 +12,8 @@ import pytest
 from nunbit.data.decode import decode
 from nunbit.data.named import NAMED_SETS, open_named
 from nunbit.data.named.base import places
-from nunbit.data.named.download import is_offline
 from nunbit.data.named.remote import BY_HAND, REMOTE
+from nunbit.transfer import is_offline
 
 EMBEDDED = [name for name, each in NAMED_SETS.items() if each.is_embedded]
 

@@ -208,7 +208,7 @@ def test_no_such_folder(write_folder: WriteFolder, no_data: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(root.parent / "zzz")
     assert "Did you mean" not in str(caught.value)
-    assert "digits, shapes, mnist" in str(caught.value)
+    assert "digits, shapes, signals, mnist" in str(caught.value)
 
 
 @pytest.mark.parametrize("source", ["", "~nobody-of-this-name/x", "x" * 300, "a\0b"])

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nunbit.create import create_model, create_model_for
 from nunbit.data.options import DataOptions
 from nunbit.data.pictures import Pictures, load, read_pictures
 from nunbit.data.splits import split_csv
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, OptionError
-from nunbit.model import create_model, create_model_for
 from nunbit.training.fit import fit
 
 WriteFolder = Callable[..., Path]

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from nunbit.augment import Augment
+from nunbit.create import create_model_for
 from nunbit.data import reading
 from nunbit.data.batches import Batch, Batches
 from nunbit.data.options import DataOptions
@@ -20,7 +21,6 @@ from nunbit.data.pictures import Pictures, load
 from nunbit.data.streaming import StreamedPixels
 from nunbit.errors import DataError
 from nunbit.evaluation.evaluate import evaluate
-from nunbit.model import create_model_for
 from nunbit.training.fit import fit
 from nunbit.training.options import TrainOptions
 

@@ -82,7 +82,7 @@ def _download_bytes(known: NamedSet) -> int | None:
 
 
 def _where(facts: dict[str, Any]) -> str:
-    from nunbit.data.named.meter import size_text
+    from nunbit.transfer.meter import size_text
 
     if facts["place"] is not None:
         return str(facts["place"])

@@ -33,8 +33,8 @@ RUN = Positional("run", str, "A run folder or a model file.")
 SOURCE_HELP = (
     "A folder of class folders, with train/ validation/ test/ inside or not; a folder of files "
     "such as cat.0.jpg; a CSV (path,label[,split][,group]); a zip or tar of any of these; shards "
-    "(train-{000..012}.tar, a folder of tars, a URL); or a name: digits, shapes, mnist, "
-    "fashion-mnist, cifar10, cats-dogs."
+    "(train-{000..012}.tar, a folder of tars, a URL); or a name: digits, shapes, signals, "
+    "mnist, fashion-mnist, cifar10, cats-dogs."
 )
 
 app = App(

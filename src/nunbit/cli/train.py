@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -39,6 +40,22 @@ class NetworkOptions(Options):
         Literal["softmax", "sigmoid"],
         Option("sigmoid gives two classes one output instead of two.", group="Network"),
     ] = "softmax"
+    weights: Annotated[
+        str | None,
+        Option(
+            "Start from weights that somebody trained: imagenet, another name that "
+            "`nunbit networks --weights` lists, or a file.",
+            group="Network",
+        ),
+    ] = None
+    network_option: Annotated[
+        tuple[str, ...],
+        Option(
+            "An option of the network as NAME=VALUE, such as shortcut=C; may be given several "
+            "times. `nunbit networks NAME` lists them.",
+            group="Network",
+        ),
+    ] = ()
 
 
 PARTS: tuple[type[Options], ...] = (DataOptions, NetworkOptions, TrainOptions)
@@ -86,23 +103,31 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
     training = TrainOptions(**pick(TrainOptions, asked))
 
     from nunbit.augment import choose_augment
+    from nunbit.create import create_model_for
     from nunbit.evaluation.finish import finish
-    from nunbit.model import create_model_for
-    from nunbit.networks import find_network
+    from nunbit.networks import find_network, open_weights, read_network_options
     from nunbit.runs import RunFolder
-    from nunbit.training.device import find_device
+    from nunbit.training.device import find_device, find_parts
     from nunbit.training.fit import fit
 
     # What can be wrong without any picture is said before pictures are read.
-    find_network(network.network)
-    find_device(training.device)
+    own = read_network_options(find_network(network.network), network.network_option)
+    find_parts(find_device(training.device), training.split_model)
+    weights = None if network.weights is None else open_weights(network.network, network.weights)
+    if weights is not None and weights.image_size is not None and "image_size" not in asked:
+        data = replace(data, image_size=weights.image_size)
     choose_augment(training.augment, channels=3)
     RunFolder.check_free(run.out)
     if run.out is not None:
         check_outside("--out", run.out, source_folder(source))
     pictures = _load(source, data)
     model = create_model_for(
-        pictures, network=network.network, head=network.head, seed=training.seed
+        pictures,
+        network=network.network,
+        head=network.head,
+        weights=weights,
+        network_options=own,
+        seed=training.seed,
     )
     _header(pictures, model, output)
     within = [Path(os.path.realpath(folder)) for folder in source_folder(source)]
@@ -115,6 +140,7 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
 def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: Output) -> Result:
     from nunbit.data.reading import origin_of
     from nunbit.runs import RunFolder
+    from nunbit.training.fit import WHERE
 
     if "out" in given:
         raise OptionError(f"`--resume {folder}` goes on in that folder: leave `--out` away.")
@@ -127,11 +153,13 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
         **training.to_dict(),
         "network": record["network"],
         "head": record["task"].get("head"),
+        "network_option": _as_typed(record.get("network_options", {})),
+        "weights": _weights_of(record),
     }
     differ = [
         f"{name} was {kept[name]!r}, got {value!r}"
         for name, value in _plain({**_read_file(given.get("options")), **given}).items()
-        if name in kept and name != "device" and value not in (kept[name], "auto")
+        if name in kept and name not in WHERE and value not in (kept[name], "auto")
     ]
     if not record["origin"]:
         raise OptionError(
@@ -148,8 +176,10 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
         )
 
     from nunbit.augment import Augment
+    from nunbit.create import create_model_for
+    from nunbit.data.preprocessing import Preprocessing
     from nunbit.evaluation.finish import finish
-    from nunbit.model import Model, create_model_for
+    from nunbit.model import Model
     from nunbit.training.fit import History, fit
 
     augment = {k: v for k, v in record["augment"].items() if k != "name"}
@@ -159,17 +189,38 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
         model, history = Model.load(folder), History.of_run(run)
         return finish(model, pictures, history, command=_command(run))
     model = create_model_for(
-        pictures, network=record["network"], head=kept["head"], seed=training.seed
+        pictures,
+        network=record["network"],
+        head=kept["head"],
+        network_options=record.get("network_options", {}),
+        seed=training.seed,
     )
+    if record.get("weights"):  # they are in the checkpoint
+        model.facts["weights"] = record["weights"]
+        model.preprocessing = Preprocessing.from_dict(record["preprocessing"])
     _header(pictures, model, output)
     history = fit(
         model,
         pictures,
         augment=Augment.from_dict(augment),
-        options=replace(training, device=given.get("device", training.device)),
+        options=replace(training, **{name: given[name] for name in WHERE if name in given}),
         resume=folder,
     )
     return finish(model, pictures, history, command=_command(run))
+
+
+def _as_typed(options: Mapping[str, Any]) -> list[str]:
+    """Return options of a network as they are typed."""
+    return [
+        f"{name}={json.dumps(value) if not isinstance(value, str) else value}"
+        for name, value in options.items()
+    ]
+
+
+def _weights_of(record: Mapping[str, Any]) -> str | None:
+    """Return the weights that a run began with, as they are typed."""
+    weights = record.get("weights") or {}
+    return weights.get("name") or weights.get("file")
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,8 +263,8 @@ def _read_file(path: str | None) -> dict[str, Any]:
 
 
 def _load(source: str, options: DataOptions) -> Pictures:
+    from nunbit.create import check_trainable
     from nunbit.data.pictures import read_pictures
-    from nunbit.model import check_trainable
 
     if not sys.stderr.isatty():
         return read_pictures(source, options, accept=check_trainable)
@@ -296,6 +347,8 @@ def _command(run: RunFolder) -> str:
     record = run.read_options()
     used = {**record["pictures"], **record["training"], "network": record["network"]}
     used["head"] = record["task"].get("head", "softmax")
+    used["network_option"] = _as_typed(record.get("network_options", {}))
+    used["weights"] = _weights_of(record)
     return _words(["nunbit", "train", record["origin"]], PARTS, used)
 
 

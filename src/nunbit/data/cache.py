@@ -30,9 +30,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.file_pixels import FilePixels
-from nunbit.data.places import cache_folder
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.table import PictureTable
+from nunbit.places import cache_folder
 
 __all__ = ["CACHE_LIMIT_BYTES", "Entry", "Fingerprint", "PixelCache"]
 
@@ -98,6 +98,7 @@ class Fingerprint:
             "size": preprocessing.image_size,
             "channels": preprocessing.channels,
             "fit": preprocessing.fit,
+            **({"crop_frac": preprocessing.crop_frac} if preprocessing.crop_frac < 1 else {}),
             "decoder": [DECODER, cv2.__version__],
         }
         every = np.array(

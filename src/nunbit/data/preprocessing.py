@@ -49,6 +49,8 @@ class Preprocessing:
         std: Per channel, of pixels scaled to 0..1; divided by.
         samplewise_center: Whether each picture's own mean is subtracted after that.
         samplewise_std_normalization: Whether it is divided by its own spread, too.
+        crop_frac: Share of the shorter side that ``crop`` keeps, 0 < value <= 1.
+            Published weights want 0.875: 224 of 256 pixels.
     """
 
     image_size: int
@@ -58,6 +60,7 @@ class Preprocessing:
     std: tuple[float, ...] = ()
     samplewise_center: bool = False
     samplewise_std_normalization: bool = False
+    crop_frac: float = 1.0
 
     def __post_init__(self) -> None:
         if self.fit not in FITS:
@@ -69,6 +72,11 @@ class Preprocessing:
             raise OptionError(f"`channels` is {self.channels!r}, expected 1 (grey) or 3 (RGB).")
         if self.image_size < 1:
             raise OptionError(f"`image_size` is {self.image_size!r}, expected at least 1 (pixels).")
+        if not 0 < self.crop_frac <= 1 or (self.crop_frac < 1 and self.fit != "crop"):
+            raise OptionError(
+                f"`crop_frac` is {self.crop_frac!r} with fit `{self.fit}`, expected "
+                "0 < value <= 1 with `crop`, and 1 with any other fit."
+            )
         if not self.mean:
             object.__setattr__(self, "mean", (0.5,) * self.channels)
         if not self.std:
@@ -78,6 +86,11 @@ class Preprocessing:
                 f"`mean` and `std` need one number per channel ({self.channels}), "
                 f"got {len(self.mean)} and {len(self.std)}."
             )
+
+    @property
+    def needed_side(self) -> int:
+        """Pixels of a picture's side below which it would have to be enlarged."""
+        return round(self.image_size / self.crop_frac)
 
     def prepare(self, picture: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Turn a picture file, or its pixels, into the network's uint8 input.
@@ -89,7 +102,7 @@ class Preprocessing:
             PictureError: The bytes cannot be decoded, or the pixels are of another kind.
         """
         if isinstance(picture, bytes):
-            shrink = shrink_for(picture, self.image_size, longest=self.fit == "pad")
+            shrink = shrink_for(picture, self.needed_side, longest=self.fit == "pad")
             pixels = decode(picture, shrink=shrink)
         else:
             pixels = picture
@@ -100,15 +113,18 @@ class Preprocessing:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # type: ignore[assignment]
         elif self.channels == 3 and pixels.ndim == 2:
             pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)  # type: ignore[assignment]
-        fitted = fit_picture(pixels, self.image_size, fit=self.fit)
+        fitted = fit_picture(pixels, self.image_size, fit=self.fit, crop_frac=self.crop_frac)
         return np.ascontiguousarray(fitted.reshape(self.image_size, self.image_size, self.channels))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a model file keeps, as plain data."""
-        return {
+        made = {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in dataclasses.asdict(self).items()
         }
+        if self.crop_frac == 1:  # runs begun before there was one can be continued
+            del made["crop_frac"]
+        return made
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -121,6 +137,7 @@ class Preprocessing:
             std=tuple(map(float, data["std"])),
             samplewise_center=bool(data.get("samplewise_center", False)),
             samplewise_std_normalization=bool(data.get("samplewise_std_normalization", False)),
+            crop_frac=float(data.get("crop_frac", 1.0)),
         )
 
 
@@ -133,7 +150,9 @@ def _check_pixels(pixels: NDArray[np.generic]) -> None:
         )
 
 
-def fit_picture(pixels: NDArray[np.uint8], size: int, *, fit: Fit) -> NDArray[np.uint8]:
+def fit_picture(
+    pixels: NDArray[np.uint8], size: int, *, fit: Fit, crop_frac: float = 1.0
+) -> NDArray[np.uint8]:
     """Bring a picture to a square of ``size`` pixels.
 
     Shrinking averages over the area, so that fine patterns do not alias;
@@ -142,12 +161,14 @@ def fit_picture(pixels: NDArray[np.uint8], size: int, *, fit: Fit) -> NDArray[np
     Shape:
         pixels: uint8 (H, W) or (H, W, 3).
         returns: uint8 (size, size) or (size, size, 3).
+    Args:
+        crop_frac: Share of the shorter side that ``crop`` keeps, 0 < value <= 1.
     """
     height, width = pixels.shape[:2]
-    if height == width == size:
+    if height == width == size and crop_frac == 1:
         return pixels
     if fit == "crop":
-        side = min(height, width)
+        side = max(1, round(min(height, width) * crop_frac))
         top, left = (height - side) // 2, (width - side) // 2
         return _resize(pixels[top : top + side, left : left + side], size, size)
     if fit == "squash":

@@ -23,13 +23,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from nunbit.create import create_model_for
 from nunbit.data.checks import Finding, printable
 from nunbit.data.options import DataOptions
 from nunbit.data.pictures import Pictures, PictureSet, load
 from nunbit.data.splits import assign_folds
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, name_list
-from nunbit.model import create_model_for
 from nunbit.randomness import derive_seed
 from nunbit.training.fit import fit
 from nunbit.training.options import TrainOptions

@@ -1,7 +1,24 @@
 """The networks: one readable file per paper; files with an underscore are plumbing."""
 
-from nunbit.networks import auto, cnn_cats_dogs, cnn_mnist, mlp
+from nunbit.networks import (
+    alexnet,
+    alexnet_owt,
+    auto,
+    cnn_cats_dogs,
+    cnn_mnist,
+    conv1d,
+    googlenet,
+    googlenet_bn,
+    lenet_5,
+    mlp,
+    resnet,
+    resnet_cifar,
+    vgg,
+)
+from nunbit.networks._options import read_network_options
 from nunbit.networks._outputs import WithAuxiliary, split_auxiliary
+from nunbit.networks._pretrained import Pretrained, open_weights
+from nunbit.networks._published import PublishedWeights, find_weights, published_weights
 from nunbit.networks._registry import (
     NetworkInfo,
     create_network,
@@ -11,21 +28,58 @@ from nunbit.networks._registry import (
     register,
     replace_head,
 )
-from nunbit.networks._table import Layer, count_parameters, layer_table
+from nunbit.networks._split import split_network
+from nunbit.networks._table import (
+    Description,
+    Layer,
+    Step,
+    count_parameters,
+    describe,
+    layer_table,
+)
+from nunbit.networks._weights import convert_keys, head_outputs, load_weights
 
 __all__ = [
+    "Description",
     "Layer",
     "NetworkInfo",
+    "Pretrained",
+    "PublishedWeights",
+    "Step",
     "WithAuxiliary",
+    "convert_keys",
     "count_parameters",
     "create_network",
+    "describe",
     "find_network",
+    "find_weights",
+    "head_outputs",
     "layer_table",
+    "load_weights",
     "network_heads",
     "network_names",
+    "open_weights",
+    "published_weights",
+    "read_network_options",
     "register",
     "replace_head",
     "split_auxiliary",
+    "split_network",
 ]
 
-_FILES = (auto, mlp, cnn_mnist, cnn_cats_dogs)  # imported for what they register
+_FILES = (
+    auto,
+    mlp,
+    cnn_mnist,
+    cnn_cats_dogs,
+    conv1d,
+    lenet_5,
+    alexnet,
+    alexnet_owt,
+    vgg,
+    googlenet,
+    googlenet_bn,
+    resnet,
+    resnet_cifar,
+)
+"""Imported for what they register."""

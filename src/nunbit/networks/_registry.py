@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from nunbit.errors import OptionError, did_you_mean
+from nunbit.networks._options import check_network_options
 from nunbit.randomness import derive_seed
 
 __all__ = [
@@ -111,12 +112,17 @@ def find_network(name: str) -> NetworkInfo:
 
     Raises:
         OptionError: No network has that name; the nearest one is named.
+        MissingExtraError: The name is ``timm/NAME``, and timm is not installed.
     """
     name = _ALIASES.get(name, name)
+    if name.startswith("timm/"):
+        from nunbit.networks._timm import timm_info
+
+        return timm_info(name)
     if name not in _NETWORKS:
         raise OptionError(
             f"unknown network `{name}`.{did_you_mean(name, [*_NETWORKS, *_ALIASES])} "
-            f"Known: {', '.join(_NETWORKS)}. `nunbit networks` describes them."
+            f"`nunbit networks` lists all {len(_NETWORKS)}."
         )
     return _NETWORKS[name]
 
@@ -136,13 +142,7 @@ def create_network(
         OptionError: Unknown network, unknown option of it, or pictures too small.
     """
     info = find_network(name)
-    chosen = dict(options or {})
-    unknown = [key for key in chosen if key not in info.options]
-    if unknown:
-        raise OptionError(
-            f"network `{name}` has no option `{unknown[0]}`."
-            f"{did_you_mean(unknown[0], info.options)} It has: {', '.join(info.options) or 'none'}."
-        )
+    chosen = check_network_options(info, options or {})
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights", info.name))
         return info.make(

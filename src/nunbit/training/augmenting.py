@@ -110,7 +110,7 @@ def take_over_normalising(augment: Augment, model: Model, pictures: Pictures) ->
         samplewise_center=augment.samplewise_center,
         samplewise_std_normalization=augment.samplewise_std_normalization,
     )
-    if "trained_on" not in model.facts:
+    if not {"trained_on", "weights"} & set(model.facts):
         model.preprocessing, model.whitening = wanted, whitening
         return
     differences = _differences(model, wanted, whitening)

@@ -17,7 +17,7 @@ from torch import nn
 from nunbit.data.pixels import processors
 from nunbit.errors import OptionError
 
-__all__ = ["Plan", "find_device", "make_plan"]
+__all__ = ["Plan", "find_device", "find_parts", "make_plan"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Plan:
     """How this run computes; printed in its header and kept in its folder.
 
     Args:
+        parts: Where the parts of the network are; most have one.
         bfloat16: Whether training runs in bfloat16 where that is safe (autocast).
         channels_last: Whether pictures and filters lie in memory with the channels
             innermost.
@@ -32,11 +33,16 @@ class Plan:
         loader_threads: Threads that augment, on the same cores.
     """
 
-    device: torch.device
+    parts: tuple[torch.device, ...]
     bfloat16: bool
     channels_last: bool
     threads: int
     loader_threads: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where pictures go, and outputs come from."""
+        return self.parts[0]
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which the training forward pass runs."""
@@ -51,11 +57,15 @@ class Plan:
         where = f"{self.device.type}, {self.threads} threads"
         if self.device.type == "cuda":
             where = torch.cuda.get_device_name(self.device)
-        return f"{where}, {number}{layout}"
+        split = f", network in {len(self.parts)} parts" if len(self.parts) > 1 else ""
+        return f"{where}, {number}{layout}{split}"
 
 
-def make_plan(device: str, precision: str, *, network: nn.Module) -> Plan:
+def make_plan(device: str, precision: str, *, network: nn.Module, parts: int = 1) -> Plan:
     """Choose how to compute.
+
+    Args:
+        parts: Devices that the network is split over.
 
     The rule for ``precision="auto"``, measured in ``benchmarks/precision.py``:
     bfloat16 where the processor multiplies in it (AVX-512 BF16 or AMX; any CUDA
@@ -63,13 +73,13 @@ def make_plan(device: str, precision: str, *, network: nn.Module) -> Plan:
     convolutions.
 
     Raises:
-        OptionError: The device is unknown or not there.
+        OptionError: The device is unknown or not there, or there are too few.
     """
     chosen = find_device(device)
     convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
     threads = torch.get_num_threads()
     return Plan(
-        device=chosen,
+        parts=tuple(find_parts(chosen, parts)),
         bfloat16=precision == "bfloat16" or (precision == "auto" and _has_bfloat16(chosen)),
         channels_last=convolves,
         threads=threads,
@@ -102,6 +112,26 @@ def find_device(name: str) -> torch.device:
             "Pass `--device auto` or `--device cpu`."
         )
     return torch.device(name)
+
+
+def find_parts(device: torch.device, count: int) -> list[torch.device]:
+    """Return the devices of a network in ``count`` parts: this one and those after it.
+
+    A processor is one device however often it is named, so there the parts only share it.
+
+    Raises:
+        OptionError: This machine has fewer devices of the kind.
+    """
+    if device.type == "cpu" or count == 1:
+        return [device] * count
+    first = device.index or 0
+    there = torch.cuda.device_count() if device.type == "cuda" else 1
+    if first + count > there:
+        raise OptionError(
+            f"`--split-model {count}` needs {count} `{device.type}` devices from number {first} "
+            f"on, this machine has {there}. Leave it out, or pass `--device cpu`."
+        )
+    return [torch.device(device.type, number) for number in range(first, first + count)]
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from nunbit.augment import Augment, choose_augment
+from nunbit.create import check_trainable, preprocessing_with
 from nunbit.data.batches import Batches
 from nunbit.data.pictures import Pictures
 from nunbit.data.splits import split_csv
 from nunbit.errors import CheckpointError, OptionError, name_list
-from nunbit.model import Model, check_trainable
-from nunbit.networks import find_network
+from nunbit.model import Model
+from nunbit.networks import find_network, split_network
 from nunbit.runs import RunFolder, versions
 from nunbit.training.augmenting import make_augmenting, take_over_normalising
 from nunbit.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
@@ -30,6 +31,9 @@ from nunbit.training.options import TrainOptions, resolve
 from nunbit.training.progress import ProgressPrinter
 
 __all__ = ["History", "fit"]
+
+WHERE = ("device", "split_model")
+"""Options that may differ when a run is continued: where it computes, not what."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ def _match(model: Model, pictures: Pictures) -> None:
             f"`create_model(..., image_size={gets.image_size}, channels={gets.channels})`."
         )
     if "trained_on" not in model.facts:
-        model.preprocessing, model.whitening = gets, None
+        model.preprocessing, model.whitening = preprocessing_with(model, gets), None
         model.task = model.task.with_names(pictures.classes, pictures.table.titles)
     elif tuple(pictures.classes) != model.classes:
         raise OptionError(
@@ -214,9 +218,11 @@ def _make_job(
     augment: Augment,
     callbacks: Sequence[Callback],
 ) -> Job:
-    plan = make_plan(options.device, options.precision, network=model.network)
+    plan = make_plan(
+        options.device, options.precision, network=model.network, parts=options.split_model
+    )
     options = replace(options, precision="bfloat16" if plan.bfloat16 else "float32")
-    model.network.to(plan.device)
+    split_network(model.network, plan.parts, name=model.network_name)
     if plan.channels_last:
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     augmenting = make_augmenting(
@@ -246,9 +252,10 @@ def _make_job(
         callbacks=[*_asked_callbacks(options), *callbacks],
         run=RunFolder(Path()),
         identity={
-            **{name: value for name, value in options.to_dict().items() if name != "device"},
+            **{name: value for name, value in options.to_dict().items() if name not in WHERE},
             "pictures": table_digest(pictures.table),
             "network": model.network_name,
+            "network_options": model.network_options,
             "task": model.task.to_dict(),
             "preprocessing": model.preprocessing.to_dict(),
             "augment": augment.to_dict(),
@@ -278,6 +285,8 @@ def _describe(job: Job, pictures: Pictures, augment: Mapping[str, Any]) -> dict[
         "source": pictures.source,
         "origin": pictures.origin,
         "network": model.network_name,
+        "network_options": model.network_options,
+        "weights": model.facts.get("weights"),
         "task": model.task.to_dict(),
         "pictures": pictures.options.to_dict(),
         "training": job.options.to_dict(),

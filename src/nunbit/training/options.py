@@ -76,6 +76,16 @@ class TrainOptions(Options):
         Option("Score that patience, plateau-patience and save-best-only watch.", group="Training"),
     ] = "val_loss"
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1 or mps.", group="Training")] = "auto"
+    split_model: Annotated[
+        int,
+        Option(
+            "Parts of the network on as many devices: 2 puts the two towers of `alexnet` on two.",
+            unit="devices",
+            low=1,
+            high=8,
+            group="Training",
+        ),
+    ] = 1
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         Option(

@@ -36,7 +36,7 @@ def test_a_clean_set_gives_nothing(make_table, photo):
     assert findings.exclusions() == []
 
 
-@pytest.mark.parametrize("name", ["digits", "shapes"])
+@pytest.mark.parametrize("name", ["digits", "shapes", "signals"])
 def test_clean_named_sets_give_no_errors_or_warnings(name):
     assert checked(open_source(name)).lines() == []
 

@@ -1,6 +1,6 @@
 """The named sets: what ``nunbit train mnist`` means by ``mnist``.
 
-``digits`` and ``shapes`` are always there. The others are looked for in
+``digits``, ``shapes`` and ``signals`` are always there. The others are looked for in
 ``$NUNBIT_DATA/<name>``, where systems install them, and in the cache; what is
 nowhere is downloaded into the cache.
 """
@@ -18,13 +18,14 @@ from nunbit.data.named.digits import DIGITS
 from nunbit.data.named.idx import FASHION_MNIST, MNIST
 from nunbit.data.named.photographs import CATS_DOGS
 from nunbit.data.named.shapes import SHAPES
+from nunbit.data.named.signals import SIGNALS
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, did_you_mean, name_list
 
 __all__ = ["NAMED_SETS", "NamedSet", "download_set", "find_place", "find_set", "open_named"]
 
 NAMED_SETS: dict[str, NamedSet] = {
-    each.name: each for each in (DIGITS, SHAPES, MNIST, FASHION_MNIST, CIFAR10, CATS_DOGS)
+    each.name: each for each in (DIGITS, SHAPES, SIGNALS, MNIST, FASHION_MNIST, CIFAR10, CATS_DOGS)
 }
 
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 from nunbit.data.named.download import (
     NotDownloadedError,
-    Progress,
     download,
     is_unfinished,
     set_folder,
 )
-from nunbit.data.named.meter import Meter
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError
+from nunbit.transfer import Meter, Progress
 
 __all__ = ["NamedSet", "download_set", "find_place", "find_set", "places"]
 
@@ -122,5 +121,5 @@ def download_set(known: NamedSet, *, progress: Progress | None = None) -> Path:
         raise DataError(
             f"the set `{known.name}` is not on this machine; looked in {looked}. {error} "
             f"Put {known.files} into one of these folders, or set NUNBIT_DATA to the folder that "
-            f"holds `{known.name}`. Sets that need no files: `digits`, `shapes`."
+            f"holds `{known.name}`. Sets that need no files: `digits`, `shapes`, `signals`."
         ) from error

@@ -14,28 +14,31 @@ import os
 import secrets
 import tarfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from nunbit.data.named.lock import LOCK_NAME, sole_use
 from nunbit.data.named.remote import BY_HAND, REMOTE, RemoteFile, Unpacked
-from nunbit.data.places import cache_folder
 from nunbit.errors import StorageError
+from nunbit.places import cache_folder
+from nunbit.transfer import (
+    LOCK_NAME,
+    OFFLINE,
+    NoPlaceError,
+    Progress,
+    WrongBytesError,
+    fetch_from_any,
+    is_offline,
+    page_hint,
+    sole_use,
+)
 
 __all__ = [
     "NotDownloadedError",
-    "Progress",
     "download",
-    "is_offline",
     "is_unfinished",
     "set_folder",
 ]
 
-Progress = Callable[[str, int, int | None], None]
-"""Takes what is going on, the bytes that are there, and the bytes of the whole."""
-
-OFFLINE = "NUNBIT_OFFLINE"
 SLACK_BYTES = 1 << 20
 """A download may be this much longer than what it holds; packing makes it shorter."""
 READ_BYTES = 1 << 20
@@ -45,15 +48,6 @@ UNREADABLE = (OSError, EOFError, zlib.error, tarfile.TarError, ValueError)
 
 class NotDownloadedError(Exception):
     """A set could not be downloaded; the message says why, in sentences."""
-
-
-class _WrongBytesError(Exception):
-    """What arrived is not what was expected; the message says how it differs."""
-
-
-def is_offline() -> bool:
-    """Return whether ``NUNBIT_OFFLINE`` forbids the network."""
-    return os.environ.get(OFFLINE, "").strip().lower() not in ("", "0", "false", "no")
 
 
 def set_folder(name: str) -> Path:
@@ -123,46 +117,24 @@ def _is_there(file: RemoteFile, folder: Path) -> bool:
         for expected in file.unpacked:
             with open(folder / (expected.name if file.is_archive else file.name), "rb") as raw:
                 _check(expected, _plain(raw))
-    except (_WrongBytesError, *UNREADABLE):  # it stays until there is a better one
+    except (WrongBytesError, *UNREADABLE):  # it stays until there is a better one
         return False
     return True
 
 
 def _get(file: RemoteFile, folder: Path, suffix: str, tell: Progress) -> None:
     """Fetch one file from the first place that has it right."""
-    from nunbit.data.named.transfer import TransferError, drop_part, fetch, read_state
-
     part = folder / f"{file.name}{suffix}"
-    limit = sum(each.size_bytes for each in file.unpacked) + SLACK_BYTES
-    begun = read_state(part).url
-    tried = []
-    for url in sorted(file.urls, key=lambda each: each != begun):  # first go on with what is begun
-        again = True
-        while again:
-            try:
-                resumed = fetch(
-                    url,
-                    part,
-                    limit_bytes=limit,
-                    progress=lambda done, total: tell(file.name, done, total),
-                )
-                _put(file, part, folder, suffix)
-            except TransferError as error:
-                tried.append(f"{url}: {error}")
-                again = False
-            except _WrongBytesError as error:
-                drop_part(part)
-                # Joined from two versions of the file, perhaps: once more, in one piece.
-                again = resumed
-                if not again:
-                    tried.append(f"{url}: {error}")
-            except OSError:
-                drop_part(part)
-                raise
-            else:
-                drop_part(part)
-                return
-    raise NotDownloadedError(f"Downloading `{file.name}` failed: {'; '.join(tried)}.")
+    try:
+        fetch_from_any(
+            file.urls,
+            part,
+            limit_bytes=sum(each.size_bytes for each in file.unpacked) + SLACK_BYTES,
+            accept=lambda: _put(file, part, folder, suffix),
+            progress=lambda done, total: tell(file.name, done, total),
+        )
+    except NoPlaceError as error:
+        raise NotDownloadedError(f"Downloading `{file.name}` failed: {error}.") from error
 
 
 def _put(file: RemoteFile, part: Path, folder: Path, suffix: str) -> None:
@@ -176,9 +148,9 @@ def _put(file: RemoteFile, part: Path, folder: Path, suffix: str) -> None:
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk, not the gzip reader
             raise
-        raise _WrongBytesError(f"what came is damaged ({error}){_hint(part)}") from error
-    except _WrongBytesError as error:
-        raise _WrongBytesError(f"{error}{_hint(part)}") from error
+        raise WrongBytesError(f"what came is damaged ({error}){page_hint(part)}") from error
+    except WrongBytesError as error:
+        raise WrongBytesError(f"{error}{page_hint(part)}") from error
     os.replace(part, folder / file.name)
 
 
@@ -189,12 +161,6 @@ def _plain(raw: IO[bytes]) -> IO[bytes]:
     return gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[return-value]  # both are read alike
 
 
-def _hint(part: Path) -> str:
-    with open(part, "rb") as raw:
-        head = raw.read(64).lstrip()
-    return "; it is a web page, perhaps of a login" if head.startswith(b"<") else ""
-
-
 def _check(expected: Unpacked, stream: IO[bytes], copy: IO[bytes] | None = None) -> None:
     """Compare what a stream holds with what it should hold, and copy it on the way."""
     digest, size_bytes = hashlib.sha256(), 0
@@ -202,13 +168,13 @@ def _check(expected: Unpacked, stream: IO[bytes], copy: IO[bytes] | None = None)
         size_bytes += len(chunk)
         digest.update(chunk)
         if size_bytes > expected.size_bytes:
-            raise _WrongBytesError(
+            raise WrongBytesError(
                 f"`{expected.name}` has more than {expected.size_bytes:,} bytes unpacked"
             )
         if copy is not None:
             copy.write(chunk)
     if digest.hexdigest() != expected.sha256:
-        raise _WrongBytesError(
+        raise WrongBytesError(
             f"`{expected.name}` has SHA-256 {digest.hexdigest()} unpacked, "
             f"expected {expected.sha256}"
         )
@@ -223,7 +189,7 @@ def _unpack(file: RemoteFile, part: Path, folder: Path, suffix: str) -> None:
             for count, member in enumerate(archive):
                 name = PurePosixPath(member.name).name
                 if count >= MAX_MEMBERS or member.size > sum(w.size_bytes for w in wanted.values()):
-                    raise _WrongBytesError("it is another archive than expected")
+                    raise WrongBytesError("it is another archive than expected")
                 if not member.isreg() or name not in wanted or name in made:
                     continue
                 stream = archive.extractfile(member)
@@ -235,7 +201,7 @@ def _unpack(file: RemoteFile, part: Path, folder: Path, suffix: str) -> None:
                         os.fsync(copy.fileno())
         missing = sorted(set(wanted) - set(made))
         if missing:
-            raise _WrongBytesError(f"it has no {', '.join(f'`{name}`' for name in missing)}")
+            raise WrongBytesError(f"it has no {', '.join(f'`{name}`' for name in missing)}")
         for name, path in made.items():
             os.replace(path, folder / name)
     finally:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-__all__ = ["Meter", "size_text"]
+__all__ = ["Meter", "Progress", "size_text"]
+
+Progress = Callable[[str, int, int | None], None]
+"""Takes what is going on, the bytes that are there, and the bytes of the whole."""
 
 REFRESH_S = 0.1
 
@@ -26,7 +30,7 @@ def size_text(size_bytes: int) -> str:
 
 
 class Meter:
-    """Show what :func:`nunbit.data.named.download.download` tells; a context manager.
+    """Show how far downloads are; a context manager, called as :data:`Progress`.
 
     Args:
         stream: Where to; default standard error, so that results stay alone on
