@@ -50,10 +50,11 @@ docs: $(VENV)/.dev ## write docs/options.md and docs/networks.md, and run the co
 	$(BIN)/python -m tests.docs.write_networks
 	$(BIN)/python -m pytest tests/docs
 
-bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA; about 40 minutes)
+bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA; about 50 minutes)
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/memory.py
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-__all__ = ["Circle", "draw_circles", "draw_lines", "over_epochs"]
+__all__ = ["Circle", "draw_circles", "draw_errors", "draw_lines", "over_epochs"]
 
 WIDTH, HEIGHT = 760, 460
 """Of the drawing, in SVG units."""
@@ -22,6 +22,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5
 
 Point = tuple[float, float]
 Scale = Callable[[float], float]
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
 
 
 @dataclass(frozen=True)
@@ -77,35 +79,92 @@ def draw_lines(
     _write(path, parts)
 
 
-def draw_circles(
-    path: str, circles: Sequence[Circle], *, title: str, x: str, y: str, note: str = ""
+def draw_errors(
+    path: str,
+    right: Mapping[str, Sequence[float]],
+    right_test: Mapping[str, Sequence[float]],
+    *,
+    title: str,
+    log_y: bool = False,
 ) -> None:
-    """Draw circles over a logarithmic x axis; names that would lie on each other move down.
+    """Draw the errors over the epochs: each network's on the test, and dashed in training.
 
     Args:
         path: The SVG file.
-        note: What the area stands for.
+        right: Training accuracy of each epoch by network, 0..1.
+        right_test: The same on the test pictures.
+    """
+    lines = {}
+    for name in right:
+        lines[f"{name}, test"] = over_epochs([100 - 100 * a for a in right_test[name]])
+        lines[f"{name}, training"] = over_epochs([100 - 100 * a for a in right[name]])
+    dashed = [name for name in lines if name.endswith("training")]
+    draw_lines(path, lines, title=title, x="epoch", y="error in %", log_y=log_y, dashed=dashed)
+
+
+def draw_circles(
+    path: str,
+    circles: Sequence[Circle],
+    *,
+    title: str,
+    x: str,
+    y: str,
+    note: str = "",
+    log_y: bool = False,
+) -> None:
+    """Draw circles over a logarithmic x axis, each with its name where there is room.
+
+    Args:
+        path: The SVG file.
+        note: What the area stands for; without a note all circles are small.
     """
     points = [(circle.x, circle.y) for circle in circles] or [(1.0, 1.0)]
-    across, down, parts = _axes(points, title=title, x=x, y=y, log_x=True)
+    across, down, parts = _axes(points, title=title, x=x, y=y, log_x=True, log_y=log_y)
     largest = max((circle.size for circle in circles), default=1.0)
     kinds = list(dict.fromkeys(circle.kind for circle in circles))
+    taken: list[Box] = []
     for circle in sorted(circles, key=lambda circle: -circle.size):
-        radius = max(2.5, 26 * math.sqrt(circle.size / largest))
+        radius = max(2.5, 20 * math.sqrt(circle.size / largest)) if note else 4.0
         colour = COLOURS[kinds.index(circle.kind) % len(COLOURS)]
+        left, height = across(circle.x), down(circle.y)
+        taken.append((left - radius, height - radius, left + radius, height + radius))
         parts.append(
-            f'<circle cx="{across(circle.x):.1f}" cy="{down(circle.y):.1f}" r="{radius:.1f}" '
+            f'<circle cx="{left:.1f}" cy="{height:.1f}" r="{radius:.1f}" '
             f'fill="{colour}" fill-opacity="0.3" stroke="{colour}"/>'
         )
-    placed: list[Point] = []
-    for circle in sorted(circles, key=lambda circle: -circle.y):  # names last, above all circles
-        left, height = across(circle.x) + 4, down(circle.y) + 4
-        while any(abs(left - a) < 75 and abs(height - b) < 12 for a, b in placed):
-            height += 2
-        placed.append((left, height))
-        parts.append(_label(left, height, circle.name, size=11))
+    for circle in sorted(circles, key=lambda circle: circle.x):
+        parts += _name(circle.name, across(circle.x), down(circle.y), taken)
     parts.append(_label(WIDTH - RIGHT + 14, HEIGHT - BOTTOM, note, size=11))
     _write(path, parts)
+
+
+def _name(name: str, x: float, y: float, taken: list[Box]) -> list[str]:
+    """Write a name in the nearest free place, with a line to what it names.
+
+    Args:
+        taken: Boxes of circles and names so far; that of the name is added.
+    """
+    width, height = 6.2 * len(name) + 4, 12  # of 11 px letters, and a little more
+    for distance in range(6, 300, 3):
+        for turn in range(24):
+            angle = turn * math.tau / 24
+            near = x + distance * math.cos(angle), y + distance * math.sin(angle)
+            is_left = math.cos(angle) < -0.01
+            left = near[0] - (width if is_left else 0)
+            box = (left, near[1] - height / 2, left + width, near[1] + height / 2)
+            inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= TOP
+            if inside and box[3] <= HEIGHT - BOTTOM and not any(_meet(box, each) for each in taken):
+                taken.append(box)
+                line = f'<path d="M{x:.1f} {y:.1f}L{near[0]:.1f} {near[1]:.1f}" stroke="#999"/>'
+                anchor, start = ("end", near[0] - 2) if is_left else ("start", near[0] + 2)
+                return [line, _label(start, box[3] - 2, name, size=11, anchor=anchor)]
+    return [_label(x, y, name, size=11)]  # nowhere free: better on a circle than left out
+
+
+def _meet(one: Box, other: Box) -> bool:
+    """Return whether two boxes share a place."""
+    beside = one[2] <= other[0] or other[2] <= one[0]
+    return not (beside or one[3] <= other[1] or other[3] <= one[1])
 
 
 def _axes(

@@ -4,6 +4,7 @@
 
 Takes: about 20 minutes on two cores (six networks, three seeds).
 Measured: not yet.
+Measured with --full: not run: it needs a GPU, and none was at hand.
 
 Krizhevsky, Sutskever & Hinton 2012 say what each was worth to AlexNet on ImageNet:
 

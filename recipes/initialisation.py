@@ -2,8 +2,17 @@
 
     python recipes/initialisation.py [--plot loss.svg] [--json table.json]
 
-Takes: about 5 minutes on two cores. `--plot` writes `loss.svg` and `loss-spread.svg`.
-Measured: not yet.
+Takes: about 4 minutes on two cores. `--plot` writes `loss.svg` and `loss-spread.svg`.
+Measured: 2026-11-22, two cores (AMD EPYC), torch 2.13.0, n = 1; machine shared, seconds are upper
+bounds: 228 s for all four. Spread after layers 1, 8 and 16; loss after epochs 1 and 10:
+
+    start       spread 1   spread 8   spread 16   loss 1   loss 10   test accuracy %
+    glorot      0.36       0.011      0.00022     2.31     2.30      10.00
+    he          0.89       0.32       0.10        2.27     1.69      34.71
+    too small   0.45       0.0012     0.0000015   2.31     2.30      10.00
+    too large   1.8        81         6,600       127      1.83      30.79
+
+Measured with --full: not run: it needs a GPU, and none was at hand.
 
 Each layer multiplies the spread (standard deviation) of what passes by about
 
@@ -20,14 +29,17 @@ and sixteen layers do it sixteen times. A factor of 0.5 is 0.00002 in the end, a
 
 What to look at:
 
-* the spread after the first, eighth and last layer, before any training;
+* the spread after the first, eighth and last layer, before any training. He's does not stay quite
+  where it was either: 0.89 becomes 0.10, a factor of 0.86 per layer. Half and twice of it are
+  1/65,536 and 65,536 times that, as the arithmetic says;
 * the loss curves: too small, and Glorot with ReLU, start at log(classes) = 2.30 and stay there:
   behind sixteen layers no picture differs from another, and the gradient that comes back is as
-  small. Too large starts at hundreds or thousands and spends the training on coming down;
-* that is SGD with momentum. Write `optimizer="adam", lr=0.001` below: Adam divides by the
-  gradient's size, and even the small ones begin to learn;
-* the gradient is cut at length 1 (`clip_norm`), or too large would end in numbers that are none;
-* batch norm would bring every spread back to 1, which is why later networks bear careless starts.
+  small. Too large has a mean loss of 127 in its first epoch, comes down within it, and stays a
+  little behind He from the second epoch on;
+* that is SGD with momentum. What does `optimizer="adam", lr=0.001` below change? Adam divides by
+  the gradient's size;
+* the gradient is cut at length 1 (`clip_norm`), against the huge ones of too large;
+* batch norm brings every spread back to 1, whatever the weights' size.
 """
 
 from __future__ import annotations

@@ -2,8 +2,17 @@
 
     python recipes/more_filters.py [--plot filters.svg] [--json table.json]
 
-Takes: about 4 minutes on two cores.
-Measured: not yet.
+Takes: about 1.5 minutes on two cores.
+Measured: 2026-11-22, two cores (AMD EPYC), torch 2.13.0, n = 1; machine shared, seconds are upper
+bounds: 84 s for all four. After 4 epochs of 20,000 pictures:
+
+    network      parameters   multiply-adds   training accuracy %   test accuracy %
+    8 filters         9,098         290,080   87.76                 86.66
+    16 filters       20,490       1,031,744   89.19                 87.60
+    32 filters       50,186       3,869,824   90.80                 88.98
+    64 filters      137,226      14,964,992   92.69                 89.75
+
+Measured with --full: not run: it needs a GPU, and none was at hand.
 
 Conv 3×3 with f filters, pooling, conv 3×3 with 2·f filters, pooling, one dense layer, on
 Fashion-MNIST. Each filter looks for one thing; its answers make one map.
@@ -11,10 +20,10 @@ Fashion-MNIST. Each filter looks for one thing; its answers make one map.
 What to look at:
 
 * doubling f doubles the first convolution's work, but *quadruples* the second's: twice as many
-  filters, each over twice as many maps. The column of multiply-adds goes from ×2 towards ×4;
-* accuracy grows by ever less for each doubling: the first filters find edges, the last ones
-  find what others have found;
-* the gap between training and test error: more filters also learn the training pictures by heart.
+  filters, each over twice as many maps. The column of multiply-adds grows by 3.6, 3.8 and 3.9;
+* test accuracy grows by 0.9, 1.4 and 0.8 points, of one seed: 52 times the work of 8 filters for
+  3.1 points;
+* the gap between training and test accuracy grows with the filters, from 1.1 to 2.9 points.
 """
 
 from __future__ import annotations

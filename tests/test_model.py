@@ -19,6 +19,7 @@ import nunbit
 from nunbit.create import create_model, create_model_for
 from nunbit.errors import ModelFileError, OptionError, PictureError, ShapeError
 from nunbit.model import MODEL_FILE, Model
+from nunbit.networks import replace_head
 from nunbit.storage import HEADER_KEY, save_tensors
 from nunbit.tasks import Classification
 
@@ -384,3 +385,40 @@ def test_any_change_of_a_file_loads_or_is_refused(
         assert "fuzz.safetensors" in str(error) or "task" in str(error)  # noqa: PT017  # all raised errors are looked at
     else:
         assert len(model.predict([np.zeros((4, 4), np.uint8)])) == 1
+
+
+# --- Last layers ----------------------------------------------------------------------------
+
+
+def test_a_new_last_layer_depends_on_its_seed_alone() -> None:
+    def layer(seed: int) -> torch.Tensor:
+        network = small().network
+        replace_head(network, 5, seed=seed)
+        return network.head.weight.detach()
+
+    before = torch.get_rng_state()
+    one = layer(1)
+    assert torch.get_rng_state().equal(before), "the global randomness is as it was"
+    torch.manual_seed(99)
+    assert layer(1).equal(one)
+    assert not layer(2).equal(one)
+
+
+@pytest.mark.parametrize("outputs", [0, -1, 2.0, "3", True])
+def test_last_layers_that_cannot_be(outputs: Any) -> None:
+    with pytest.raises(OptionError, match=rf"has at least 1 output, got {outputs!r}\."):
+        replace_head(small().network, outputs)
+
+
+def test_a_network_that_ends_otherwise_than_its_task_is_not_saved(tmp_path: Path) -> None:
+    model = small()
+    replace_head(model.network, 7)
+    with pytest.raises(
+        OptionError,
+        match=rf"layer `head` of `mlp` has 7 outputs, and the task wants {len(CLASSES)} \(.*"
+        r"`model.task = Classification\(...\)`",
+    ):
+        model.save(tmp_path / "m.safetensors")
+    assert not list(tmp_path.iterdir())
+    model.task = Classification(tuple("abcdefg"))
+    assert Model.load(model.save(tmp_path / "m.safetensors")).classes == tuple("abcdefg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from nunbit.model import Model
 from nunbit.networks import PublishedWeights, create_network, find_weights, open_weights
 from nunbit.networks import _published as listed
 from nunbit.networks._imagenet import imagenet_classes
+from nunbit.storage import save_tensors
 from nunbit.training import loop
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -113,7 +115,9 @@ def test_ones_own_classes_get_a_fresh_last_layer(published: PublishedWeights) ->
 def test_grey_pictures_into_colour_weights(published: PublishedWeights) -> None:
     grey = create_model("resnet-18", weights="imagenet", channels=1)
     given = torch.load(published.path, weights_only=True)["conv1.weight"]
-    assert grey.network.conv1.weight.equal(given.sum(1, keepdim=True))
+    std = torch.tensor([0.229, 0.224, 0.225])
+    expected = (given * (0.226 / std).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    torch.testing.assert_close(grey.network.conv1.weight.data, expected)
     assert grey.preprocessing.mean == (pytest.approx(0.449),)
     assert grey.preprocessing.std == (pytest.approx(0.226),)
 
@@ -125,7 +129,11 @@ def test_what_is_asked_for_wins(published: PublishedWeights) -> None:
     assert model.preprocessing.mean == (0.485, 0.456, 0.406)
     kept = create_model("resnet-18", weights="imagenet", fit="crop")
     assert kept.preprocessing.crop_frac == 0.875
-    with pytest.raises(ModelFileError, match="weights of another network than `resnet-18`"):
+    with pytest.raises(
+        ModelFileError,
+        match=r"the same layers as `resnet-18` as it was asked for, in other sizes: .*"
+        r"`--network-option NAME=VALUE`, `--image-size N`",
+    ):
         create_model("resnet-18", weights="imagenet", network_options={"width": 5})
 
 
@@ -183,7 +191,10 @@ def test_a_model_file_of_ours_starts_another_model(tmp_path: Path) -> None:
         second = create_model("cnn-mnist", weights=place)
         assert second.classes == ("a", "b")
         assert second.preprocessing == first.preprocessing
-    with pytest.raises(ModelFileError, match=r"another network than `mlp`: .* are strange to it"):
+    with pytest.raises(
+        ModelFileError,
+        match=r"another network than `mlp`: they are those of `cnn-mnist`. Make that network",
+    ):
         create_model("mlp", weights=tmp_path)
 
 
@@ -368,3 +379,255 @@ def test_weights_bring_the_size_of_pictures_to_the_command(
     command = ["train", str(source), "--network", "resnet-18", "--weights", "imagenet"]
     assert cli([*command, "--epochs", "1", "--validation", "0", "--out", str(tmp_path / "r")]) == 0
     assert Model.load(tmp_path / "r").preprocessing.image_size == 224
+
+
+# --- Classes and heads ----------------------------------------------------------------------
+
+
+def own_run(folder: Path, network: str = "cnn-mnist", **how: Any) -> Model:
+    """Write a run's model file with every number moved; return the model as it is loaded."""
+    model = create_model(network, **({"classes": ["a", "b"], "image_size": 12} | how))
+    with torch.no_grad():
+        for each in model.network.parameters():
+            each.add_(torch.rand(each.shape, generator=torch.Generator().manual_seed(3)), alpha=0.1)
+    model.save(folder / "model.safetensors")
+    return Model.load(folder)
+
+
+def some_pixels(channels: int = 1, side: int = 12) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (5, side, side, channels), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("head", ["softmax", "sigmoid"])
+def test_a_run_without_classes_is_the_run_itself(head: Any, tmp_path: Path) -> None:
+    run = own_run(tmp_path, head=head)
+    run.task = replace(run.task, titles={"ko": ("가", "나")})
+    run.save(tmp_path / "model.safetensors")
+    again = create_model("cnn-mnist", weights=tmp_path)
+    assert again.task == run.task
+    assert (again.outputs(some_pixels()) == run.outputs(some_pixels())).all()
+    assert create_model("cnn-mnist", weights=tmp_path, classes=2).task == run.task
+    other = "sigmoid" if head == "softmax" else "softmax"
+    with pytest.raises(
+        OptionError, match=rf"has the head `{head}`, asked for is `{other}`. Leave `head` out, or"
+    ):
+        create_model("cnn-mnist", weights=tmp_path, head=other)
+    fresh = create_model("cnn-mnist", weights=tmp_path, classes=["a", "b"], head=other, seed=4)
+    expected = create_model("cnn-mnist", classes=2, image_size=12, head=other, seed=4)
+    assert fresh.network.head.weight.equal(expected.network.head.weight)
+    assert fresh.network.dense.weight.equal(run.network.dense.weight)
+
+
+def test_classes_in_another_order_keep_what_they_learned(tmp_path: Path) -> None:
+    run = own_run(tmp_path, classes=["a", "b", "c"])
+    run.task = replace(run.task, titles={"ko": ("가", "나", "다")})
+    run.save(tmp_path / "model.safetensors")
+    turned = create_model("cnn-mnist", weights=tmp_path, classes=["c", "a", "b"])
+    assert (turned.outputs(some_pixels()) == run.outputs(some_pixels())[:, [2, 0, 1]]).all()
+    assert turned.task.titles == {"ko": ("다", "가", "나")}
+
+
+def test_two_classes_turned_round_under_one_output(tmp_path: Path) -> None:
+    run = own_run(tmp_path, head="sigmoid")
+    turned = create_model("cnn-mnist", weights=tmp_path, classes=["b", "a"])
+    assert turned.task.head == "sigmoid"
+    assert (turned.outputs(some_pixels()) == -run.outputs(some_pixels())).all()
+    one, other = run.predict([some_pixels()[0]])[0], turned.predict([some_pixels()[0]])[0]
+    assert (one.label, one.top) == (other.label, other.top)
+
+
+def test_other_names_in_the_same_number_get_a_fresh_last_layer(
+    published: PublishedWeights, tmp_path: Path
+) -> None:
+    own_run(tmp_path, classes=["a", "b", "c"])
+    model = create_model("cnn-mnist", weights=tmp_path, classes=["a", "b", "d"], seed=2)
+    fresh = create_model("cnn-mnist", classes=3, image_size=12, seed=2).network
+    assert model.network.head.weight.equal(fresh.head.weight)
+    assert model.network.head.bias.equal(fresh.head.bias)
+    thousand = [f"own {k}" for k in range(1000)]
+    large = create_model("resnet-18", weights="imagenet", classes=thousand, seed=2).network
+    start = create_model(
+        "resnet-18", classes=1000, image_size=224, network_options=TINY, seed=2
+    ).network
+    assert large.head.weight.equal(start.head.weight)
+    kept = create_model("resnet-18", weights="imagenet", classes=imagenet_classes()[::-1])
+    given = torch.load(published.path, weights_only=True)
+    assert kept.network.head.weight.equal(given["head.weight"].flip(0))
+    assert create_model("resnet-18", weights="imagenet", classes=1000).classes[0] == "tench"
+
+
+def test_auxiliary_heads_are_put_in_order_too(tmp_path: Path) -> None:
+    options = {"width": 0.125, "auxiliary": True}
+    run = own_run(
+        tmp_path,
+        "googlenet-bn",
+        image_size=32,
+        classes=["a", "b", "c"],
+        network_options=options,
+    )
+    turned = create_model("googlenet-bn", weights=tmp_path, classes=["b", "c", "a"])
+    for path in ("head", "auxiliary1.head", "auxiliary2.head"):
+        before, after = (each.network.get_submodule(path) for each in (run, turned))
+        assert after.weight.equal(before.weight[[1, 2, 0]])
+        assert after.bias.equal(before.bias[[1, 2, 0]])
+
+
+# --- Another network's, or in other sizes ---------------------------------------------------
+
+
+def test_a_published_file_of_another_network_says_whose_it_is(
+    published: PublishedWeights, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(published.path.read_bytes())
+    for network in ("resnet-50", "vgg-a", "mlp"):
+        with pytest.raises(
+            ModelFileError,
+            match=rf"w.pth` has the weights of another network than `{network}`: they are those of "
+            rf"`resnet-18`. Make that network, or give weights of `{network}`",
+        ):
+            create_model(network, weights=path, classes=2)
+
+
+def test_a_run_of_another_network_says_whose_it_is(tmp_path: Path) -> None:
+    own_run(tmp_path, "mlp", network_options={"width": 9})
+    for network in ("alexnet", "resnet-18", "cnn-mnist"):
+        with pytest.raises(ModelFileError, match=rf"than `{network}`: they are those of `mlp`"):
+            create_model(network, weights=tmp_path)
+    own_run(tmp_path, "lenet-5", image_size=32)
+    with pytest.raises(ModelFileError, match=r"they are those of `lenet-5`"):
+        create_model("mlp", weights=tmp_path, classes=2)
+
+
+def test_weights_in_other_sizes_say_what_to_pass(tmp_path: Path) -> None:
+    own_run(tmp_path, "mlp", network_options={"width": 9})
+    words = r"the same layers as `mlp` as it was asked for, in other sizes: .*`hidden.weight` is 9×"
+    with pytest.raises(ModelFileError, match=words + ".*Pass the options it was made with"):
+        create_model("mlp", weights=tmp_path, image_size=20)
+    with pytest.raises(ModelFileError, match=words):
+        create_model("mlp", weights=tmp_path, network_options={"width": 8})
+    own_run(tmp_path, "auto", image_size=32, network_options={"width": 4})
+    with pytest.raises(ModelFileError, match=r"other layers than `auto` as it was asked for: .*Pa"):
+        create_model("auto", weights=tmp_path, image_size=128)
+
+
+def test_options_of_published_weights_are_taken_where_the_file_needs_them(tmp_path: Path) -> None:
+    tiny = {"width": 0.125, "dense": 16}
+    how = {"outputs": 3, "channels": 3}
+    plain = create_network("alexnet-owt", image_size=95, options=tiny, **how)
+    pooled = create_network("alexnet-owt", image_size=224, options=tiny | {"pool_to": 6}, **how)
+    for name, network in (("plain", plain), ("pooled", pooled)):
+        torch.save(network.state_dict(), tmp_path / f"{name}.pth")
+    found = [
+        create_model(
+            "alexnet-owt",
+            weights=tmp_path / f"{name}.pth",
+            image_size=95,
+            classes=3,
+            network_options=tiny,
+        ).network_options
+        for name in ("plain", "pooled")
+    ]
+    assert found == [tiny, tiny | {"pool_to": 6}]
+
+
+def test_a_truncated_published_file_is_not_what_its_name_says(
+    published: PublishedWeights, tmp_path: Path
+) -> None:
+    path = tmp_path / published.file
+    path.write_bytes(published.path.read_bytes()[:5000])
+    with pytest.raises(ModelFileError, match=r"is not what its name says: .* It is truncated, dam"):
+        create_model("resnet-18", weights=path)
+
+
+# --- Normalisation of a run -----------------------------------------------------------------
+
+
+def test_samplewise_normalisation_goes_with_the_weights(tmp_path: Path) -> None:
+    run = own_run(tmp_path, classes=10, image_size=8)
+    run.preprocessing = replace(
+        run.preprocessing, mean=(0.25,), samplewise_center=True, samplewise_std_normalization=True
+    )
+    run.save(tmp_path / "model.safetensors")
+    pictures = nunbit.load("digits")
+    model = create_model_for(pictures, network="cnn-mnist", weights=tmp_path)
+    made = model.preprocessing
+    assert (made.samplewise_center, made.samplewise_std_normalization) == (True, True)
+    assert made.mean == (0.25,)
+
+
+def test_whitened_pictures_of_a_run(tmp_path: Path) -> None:
+    run = own_run(tmp_path, image_size=8)
+    run.whitening = torch.rand(64, 64)
+    run.save(tmp_path / "model.safetensors")
+    again = create_model("cnn-mnist", weights=tmp_path)
+    pixels = some_pixels(side=8)
+    assert again.whitening is not None
+    assert (again.outputs(pixels) == run.outputs(pixels)).all()
+    assert Model.load(again.save(tmp_path / "2.safetensors")).whitening is not None
+    with pytest.raises(
+        OptionError, match=r"were whitened \(ZCA\) at 8×8 with 1 channels, and the matrix fits no"
+    ):
+        create_model("cnn-mnist", weights=tmp_path, image_size=9)
+    with pytest.raises(OptionError, match=r"model.safetensors` were trained on pictures that ZCA"):
+        create_model_for(nunbit.load("digits"), network="cnn-mnist", weights=tmp_path)
+
+
+# --- Values that cannot be ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"weights": 3}, r"`weights` is 3, expected a name such as `imagenet`, the path"),
+        ({"weights": ""}, r"`weights` is '', expected a name .* nothing at all for fresh weights"),
+        ({"image_size": "32"}, r"`image_size` is '32', expected a whole number"),
+        ({"channels": 1.0, "image_size": True}, r"`image_size` is True, .*; `channels` is 1.0, ex"),
+        ({"classes": 2.5}, r"classes takes a list of names or a number, got 2.5"),
+    ],
+)
+def test_arguments_of_another_kind(how: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        create_model("mlp", **{"classes": 2, **how})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"preprocessing": {"mean": "x"}},
+        {"preprocessing": {"mean": [0.1, 0.2]}},
+        {"preprocessing": {"std": [0.0]}},
+        {"task": {"titles": [1]}},
+        {"task": {"titles": {"ko": 3}}},
+    ],
+)
+def test_a_run_whose_header_makes_no_sense(change: dict[str, Any], tmp_path: Path) -> None:
+    run = own_run(tmp_path)
+    header = json.loads(json.dumps(run.header()))
+    for part, values in change.items():
+        header[part].update(values)
+    save_tensors(tmp_path / "model.safetensors", run.network.state_dict(), header, kind="model")
+    with pytest.raises(ModelFileError, match=r"the header of `.*safetensors` cannot be understood"):
+        create_model("cnn-mnist", weights=tmp_path)
+
+
+def test_a_sigmoid_run_goes_on_learning_with_its_head(
+    write_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = str(write_folder({"cat": 6, "dog": 6}))
+    first = ["train", source, "--network", "mlp", "--head", "sigmoid", "--epochs", "1"]
+    assert cli([*first, "--out", str(tmp_path / "a")]) == 0
+    more = ["train", source, "--network", "mlp", "--weights", str(tmp_path / "a"), "--epochs", "1"]
+    assert cli([*more, "--out", str(tmp_path / "b")]) == 0
+    assert Model.load(tmp_path / "b").network.head.out_features == 1
+
+
+def test_classes_in_another_order_are_not_renamed_under_weights(tmp_path: Path) -> None:
+    made = create_model("mlp", classes=["cat", "dog"], image_size=8, channels=1)
+    path = made.save(tmp_path / "m.safetensors")
+    pixels, names = np.zeros((6, 8, 8), np.uint8), ["cat", "dog"] * 3
+    pictures = nunbit.load((pixels, names), options=nunbit.DataOptions(check="off", validation=0.0))
+    pictures = replace(pictures, table=replace(pictures.table, classes=("dog", "cat")))
+    model = create_model("mlp", weights=path)
+    with pytest.raises(OptionError, match=r"the weights are for cat, dog in this order, the pic"):
+        nunbit.fit(model, pictures, epochs=1, out=tmp_path / "run", progress=False)

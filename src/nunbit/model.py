@@ -22,11 +22,12 @@ from nunbit._version import __version__
 from nunbit.augment.statistics import STD_FLOOR
 from nunbit.data.batches import to_images
 from nunbit.data.preprocessing import Preprocessing
-from nunbit.errors import ModelFileError, OptionError, PictureError
+from nunbit.errors import ModelFileError, OptionError, PictureError, name_list
 from nunbit.networks import (
     count_parameters,
     create_network,
     layer_table,
+    network_heads,
 )
 from nunbit.storage import UNUSABLE, load_tensors, save_tensors
 from nunbit.tasks import Prediction, Task, make_task
@@ -205,13 +206,29 @@ class Model:
 
         Raises:
             StorageError: It cannot be written; an older file stays as it was.
+            OptionError: The network ends in another number of outputs than the task has.
         """
         target = Path(path)
+        self._check_outputs()
         tensors = self.network.state_dict()
         if self.whitening is not None:
             tensors[WHITENING] = self.whitening
         save_tensors(target, tensors, self.header(), kind="model")
         return target
+
+    def _check_outputs(self) -> None:
+        """Refuse what could be written, and never be loaded."""
+        wanted = self.task.outputs
+        layers = dict(self.network.named_modules())
+        for place in network_heads(self.network):
+            layer = layers.get(place)
+            if isinstance(layer, nn.Linear) and layer.out_features != wanted:
+                raise OptionError(
+                    f"the layer `{place}` of `{self.network_name}` has {layer.out_features} "
+                    f"outputs, and the task wants {wanted} ({name_list(self.classes, limit=3)}). "
+                    "Give the model the task of its new layer, `model.task = Classification(...)`, "
+                    "or make it with `create_model(..., classes=...)`."
+                )
 
     def header(self) -> dict[str, Any]:
         """Return what the file says besides the weights, as plain data."""

@@ -85,7 +85,7 @@ class FieldInfo:
 
     def _in_range(self, value: float) -> bool:
         low, high = self.option.low, self.option.high
-        if not math.isfinite(value):
+        if not _is_finite(value):
             return False
         if low is not None and (value < low or (self.option.open_low and value == low)):
             return False
@@ -165,9 +165,16 @@ def coerce(value: Any, kind: Any) -> Any:
     wanted = get_args(kind) if get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
     if isinstance(value, list) and any(get_origin(w) is tuple for w in wanted):
         return tuple(value)
-    if type(value) is int and float in wanted and int not in wanted:
+    if type(value) is int and float in wanted and int not in wanted and _is_finite(value):
         return float(value)
     return value
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
 
 
 def _fits(value: object, kind: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -25,6 +26,8 @@ from nunbit.networks import (
     replace_head,
     split_auxiliary,
 )
+from nunbit.networks._options import option_fields
+from nunbit.options import FieldInfo
 
 NAMES = network_names()
 FIRST = {find_network(name).make: name for name in reversed(NAMES)}
@@ -272,7 +275,7 @@ def test_the_layer_table_is_what_a_real_pass_shows(name: str, more: int) -> None
             )
     with torch.no_grad():
         network(pictures(1, channels, side))
-    assert [(row.name, row.output) for row in table] == seen
+    assert [(row.name, row.output) for row in table if not row.is_join] == seen
     assert all(each.device.type == "cpu" for each in network.parameters()), "left as it was"
 
 
@@ -334,6 +337,61 @@ def test_unknown_options_are_refused(name: str) -> None:
         ):
             create_network(name, outputs=2, channels=1, image_size=32, options={f"{option}x": 1})
         assert option != "image_size"
+
+
+def outside(field: FieldInfo) -> list[Any]:
+    """Return numbers that an option must refuse: past its ends, and no numbers at all."""
+    low, high = field.option.low, field.option.high
+    assert low is not None, f"`{field.name}` has no least value"
+    assert high is not None, f"`{field.name}` has no largest value"
+    values: list[Any] = [low - 1, high + 1, 10**400, -(10**400)]
+    if field.option.open_low:
+        values.append(low)
+    if field.type is float:
+        return [*values, -1e-9, math.nan, math.inf, -math.inf]
+    return [int(value) for value in values]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_has_a_range_and_every_option_a_text(name: str) -> None:
+    info = find_network(name)
+    fields = option_fields(info)
+    assert set(fields) == set(info.options)
+    for field in fields.values():
+        assert field.option.help.endswith("."), f"`{field.name}` has no sentence"
+        assert field.check(field.default) is None, "the default is one that it takes"
+        if field.type not in (int, float):
+            assert field.type is bool or field.choices
+            continue
+        for value in outside(field):
+            with pytest.raises(
+                OptionError, match=rf"network `{name}`: `{field.name}` is .*, expected .*[<>]"
+            ):
+                create_network(
+                    name, outputs=2, channels=1, image_size=64, options={field.name: value}
+                )
+
+
+@pytest.mark.parametrize("name", every())
+def test_the_ends_of_the_ranges_work(name: str) -> None:
+    """The least value of each number, and the largest of shares, make a network that runs."""
+    info = find_network(name)
+    size = tiny_size(name)
+    batch = pictures(3, info.channels, size)
+    for field in option_fields(info).values():
+        if field.type not in (int, float):
+            continue
+        low, high = field.option.low, field.option.high
+        assert low is not None
+        ends = [low + 1e-6 if field.option.open_low else low, *([1.0] if high == 1 else [])]
+        for value in map(field.type, ends):
+            options = {**SMALL.get(name, {}), field.name: value}
+            network = create_network(
+                name, outputs=2, channels=info.channels, image_size=size, options=options
+            )
+            outputs = main_outputs(network.train()(batch))
+            assert outputs.isfinite().all(), f"{field.name}={value}"
+            outputs.sum().backward()
 
 
 @pytest.mark.parametrize("name", every())

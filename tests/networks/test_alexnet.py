@@ -305,10 +305,9 @@ def test_both_kinds_of_fresh_weights() -> None:
 def test_values_that_are_refused() -> None:
     with pytest.raises(
         OptionError,
-        match=r"alexnet: width is 0, expected a factor above 0; dense is 7, expected an even "
-        r"number.*; init is 'xavier', expected he or paper\.",
+        match=r"network `alexnet`: `dense` is 7, expected an even number, .*, such as 8\.",
     ):
-        AlexNet(outputs=2, channels=3, image_size=64, width=0, dense=7, init="xavier")  # type: ignore[arg-type]
+        AlexNet(outputs=2, channels=3, image_size=64, dense=7)
     with pytest.raises(ShapeError, match=r"network `alexnet` needs pictures of at least 64×64"):
         AlexNet(outputs=2, channels=3, image_size=63)
 

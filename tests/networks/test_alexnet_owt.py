@@ -125,11 +125,13 @@ def test_fresh_weights_keep_the_size_of_the_signal() -> None:
 
 
 def test_values_that_are_refused() -> None:
+    wrong = {"width": -1, "dense": 0, "pool_to": -1}
     with pytest.raises(
         OptionError,
-        match=r"alexnet-owt: width is -1, .*; dense is 0, .*; pool_to is -1, expected 0 or a side",
+        match=r"network `alexnet-owt`: `width` is -1\.0, expected 0 < value <= 16; `dense` is 0, "
+        r"expected 1 <= .*; `pool_to` is -1, expected 0 <= value <= 64 \(cells\)\.",
     ):
-        AlexNetOWT(outputs=2, channels=3, image_size=64, width=-1, dense=0, pool_to=-1)
+        create_network("alexnet-owt", outputs=2, channels=3, image_size=64, options=wrong)
     with pytest.raises(ShapeError, match=r"network `alexnet-owt` needs pictures of at least 63×63"):
         AlexNetOWT(outputs=2, channels=3, image_size=62)
     assert isinstance(tiny().pool, nn.Identity)

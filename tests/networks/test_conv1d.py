@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.gradients import check_gradients
 from torch import Tensor, nn
+from torch.autograd import gradcheck
 
 from nunbit.data.named import open_named
 from nunbit.errors import OptionError, ShapeError
@@ -108,12 +110,29 @@ def test_the_least_size_of_each_way_to_read(read: str, least: int) -> None:
         make(size=least - 1, read=read)
 
 
-@pytest.mark.parametrize("options", [{"kernel": 4}, {"kernel": -1}, {"width": 0}])
-def test_options_out_of_range(options: dict[str, int]) -> None:
-    with pytest.raises(OptionError, match=r"expected an odd kernel and a width of at least 1, s"):
-        make(**options)
+def test_options_out_of_range() -> None:
+    with pytest.raises(OptionError, match=r"`kernel` is 4, expected an odd number, such as 5\."):
+        make(kernel=4)
+    with pytest.raises(OptionError, match=r"`width` is 0, expected 1 <= .*; `kernel` is -1, exp"):
+        make(width=0, kernel=-1)
     with pytest.raises(OptionError, match=r"network `conv1d`.*read"):
         make(read="columns")
+
+
+@pytest.mark.parametrize("reader", [ReadRows(), ReadPixels()])
+def test_gradients_of_the_readers(reader: nn.Module) -> None:
+    """Each value of the picture stands once in the sequence, and its gradient comes back there."""
+    images = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(reader, (images,))
+    made = reader(images)
+    (made * made.detach()).sum().backward()
+    assert images.grad is not None
+    assert images.grad.equal(images.detach())
+
+
+@pytest.mark.parametrize("read", ["rows", "pixels"])
+def test_gradients_of_the_whole(read: str) -> None:
+    check_gradients(make(size=8, read=read, width=2), (2, 1, 8, 8))
 
 
 def test_it_learns_signals_that_a_dense_network_does_not() -> None:

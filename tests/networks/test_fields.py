@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nunbit.networks import describe, layer_table
 from nunbit.networks._reshaped import axes_after_reshape
-from nunbit.networks._windows import Window, quick_output
+from nunbit.networks._windows import Window
 
 SIDE = 41
 
@@ -156,10 +156,37 @@ def test_dense_and_global_layers_see_everything() -> None:
     assert {row.receptive_field for row in layer_table(mean, channels=1, image_size=9)} == {"all"}
 
 
+def test_pictures_read_as_sequences_are_seen_step_by_step() -> None:
+    """By rows: some of the rows, each whole. By pixels: some of the samples of one line."""
+    for read, kind in (("rows", lambda r: (r, "all")), ("pixels", lambda r: (r,))):
+        layers = describe("conv1d", options={"read": read}).layers
+        body = [row.receptive_field for row in layers if row.name.startswith("body")]
+        steps = [5, 5, 6, 14, 14, 16, 32, 32, 36]
+        assert body == [kind(each) for each in steps], read
+        assert layers[0].receptive_field == (1, 1)
+        assert {row.receptive_field for row in layers[10:]} == {"all"}
+
+
+def test_maps_written_as_one_line() -> None:
+    def last(*layers: nn.Module) -> object:
+        return layer_table(nn.Sequential(*layers), channels=1, image_size=8)[-1].receptive_field
+
+    line = nn.Flatten(2)
+    assert last(line, nn.Conv1d(1, 1, 3, stride=2), nn.Conv1d(1, 1, 3)) == (7,)
+    assert last(line, nn.MaxPool1d(2), Do(lambda x: x[..., ::2]), nn.Conv1d(1, 1, 2)) == (6,)
+    assert last(line, Sum(nn.Conv1d(1, 1, 3, padding=1), nn.Identity())) == (3,)
+    assert last(line, nn.ConvTranspose1d(1, 1, 4, 2), nn.Conv1d(1, 1, 3)) == (3,)
+    assert last(line, nn.Conv1d(1, 1, 1), nn.Unflatten(2, (8, 8)), conv(1, 1, 3)) == "all"
+    assert last(conv(1, 1, 3), line, nn.Conv1d(1, 1, 3)) == "all", "pixels of several rows"
+    assert last(conv(1, 1, 3), line, nn.Conv1d(1, 1, 1)) == (3, 3)
+    assert last(nn.AdaptiveAvgPool2d((None, 1))) == (1, "all")
+    assert last(line, nn.Conv1d(1, 1, 3), nn.AdaptiveAvgPool1d(4)) == "all"
+
+
 def test_softmax_over_channels_sees_one_pixel_and_over_rows_a_column() -> None:
     over = {dim: nn.Sequential(nn.Softmax(dim=dim)) for dim in (1, 2)}
     assert layer_table(over[1], channels=3, image_size=9)[0].receptive_field == (1, 1)
-    assert layer_table(over[2], channels=3, image_size=9)[0].receptive_field == "all"
+    assert layer_table(over[2], channels=3, image_size=9)[0].receptive_field == ("all", 1)
 
 
 @pytest.mark.parametrize(
@@ -211,61 +238,38 @@ def test_reshapes_keep_track_of_rows_and_columns() -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    side=st.integers(1, 20),
-    size=st.integers(1, 5),
-    stride=st.integers(1, 4),
-    padding=st.integers(0, 2),
-    dilation=st.integers(1, 2),
-    rounds_up=st.booleans(),
-)
-def test_shapes_worked_out_are_those_that_pytorch_makes(
-    side: int, size: int, stride: int, padding: int, dilation: int, rounds_up: bool
-) -> None:
-    picture = torch.zeros(1, 2, side, side + 3)
-    window = {"stride": stride, "padding": padding, "dilation": dilation}
-    weight = torch.zeros(4, 2, size, size)
-    quick = quick_output("conv2d", (picture, weight), dict(window))
-    try:
-        real = nn.functional.conv2d(picture, weight, **window).shape
-    except RuntimeError:
-        assert quick is None
-    else:
-        assert quick is not None
-        assert quick.shape == real
-    pools = {"stride": stride, "padding": padding, "ceil_mode": rounds_up}
-    for name, pool in (
-        ("max_pool2d", nn.functional.max_pool2d),
-        ("avg_pool2d", nn.functional.avg_pool2d),
-    ):
-        quick = quick_output(name, (picture, size), dict(pools))
-        try:
-            real = pool(picture, size, **pools).shape
-        except RuntimeError:
-            continue  # a border of more than half a window, or no place at all
-        assert quick is not None
-        assert quick.shape == real, name
-
-
 def test_padding_by_name() -> None:
-    picture, weight = torch.zeros(1, 2, 9, 9), torch.zeros(4, 2, 5, 3)
-    for padding in ("same", "valid"):
-        quick = quick_output("conv2d", (picture, weight), {"padding": padding, "dilation": (1, 2)})
-        real = nn.functional.conv2d(picture, weight, padding=padding, dilation=(1, 2))
-        assert quick is not None
-        assert quick.shape == real.shape
+    network = nn.Sequential(conv(1, 2, (5, 3), padding="same", dilation=(1, 2)), conv(2, 1, 3))
+    rows = layer_table(network, channels=1, image_size=9)
+    assert [row.output for row in rows] == [(2, 9, 9), (1, 7, 7)]
+    assert [row.receptive_field for row in rows] == [(5, 5), (7, 7)]
 
 
-def test_what_does_not_fit_is_left_to_pytorch() -> None:
-    picture = torch.zeros(1, 3, 9, 9)
-    assert quick_output("conv2d", (picture, torch.zeros(4, 2, 3, 3)), {}) is None
-    assert quick_output("linear", (torch.zeros(1, 5), torch.zeros(2, 4)), {}) is None
-    assert quick_output("cat", ([picture, torch.zeros(1, 3, 8, 9)], 1), {}) is None
-    assert quick_output("add", (picture, torch.zeros(1, 2, 9, 9)), {}) is None
-    wrong = nn.Sequential(nn.Flatten(), nn.Linear(80, 2))
-    with pytest.raises(RuntimeError, match=r"must have same reduction dim|cannot be multiplied"):
-        layer_table(wrong, channels=1, image_size=9)
+class Attention(nn.Module):
+    """Attention as people write it: among pixels, or among channels."""
+
+    def __init__(self, among: str) -> None:
+        super().__init__()
+        self.among, self.query, self.key = among, nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key = self.query(x).flatten(2), self.key(x).flatten(2)
+        if self.among == "pixels":
+            return ((query.transpose(1, 2) @ key).softmax(dim=-1) @ query.transpose(1, 2))[
+                ..., None
+            ]
+        return torch.matmul((query @ key.transpose(1, 2)).softmax(dim=-1), query).unflatten(
+            2, (6, 6)
+        )
+
+
+@pytest.mark.parametrize("among", ["pixels", "channels"])
+def test_attention_sees_everything(among: str) -> None:
+    rows = layer_table(nn.Sequential(Attention(among), nn.ReLU()), channels=1, image_size=6)
+    assert rows[0].receptive_field == (1, 1)
+    assert rows[-1].receptive_field == "all"
+    small = nn.Sequential(Do(lambda x: torch.ones(9, 9) @ x), nn.ReLU())
+    assert layer_table(small, channels=1, image_size=9)[0].receptive_field == ("all", 1)
 
 
 def test_windows_are_read_from_any_way_of_calling() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.gradients import check_gradients
 from torch import Tensor, nn
 
 import nunbit
@@ -19,6 +20,8 @@ from nunbit.networks import (
     WithAuxiliary,
     count_parameters,
     create_network,
+    googlenet,
+    googlenet_bn,
     layer_table,
     network_heads,
 )
@@ -70,6 +73,18 @@ def outputs_of(network: nn.Module, images: Tensor) -> dict[str, tuple[int, ...]]
     return shapes
 
 
+def multiply_adds_in_training(network: nn.Module) -> int:
+    """Count by the sizes of weights and outputs, one picture, the auxiliary classifiers too."""
+    counted = []
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            module.register_forward_hook(
+                lambda layer, _, output: counted.append(layer.weight[0].numel() * output[0].numel())
+            )
+    network.train()(empty())
+    return sum(counted)
+
+
 # --- Table 1 ----------------------------------------------------------------------------------
 
 
@@ -97,7 +112,8 @@ def test_the_auxiliary_classifiers_alone() -> None:
     assert count_parameters(network.auxiliary2) == 3_190_888
     # 1×1 convolution on 4×4 cells, dense 2,048 → 1,024 → 1,000; both together
     both = 16 * 128 * (512 + 528) + 2 * (2_048 * 1_024 + 1_024 * 1_000)
-    assert 1_582_671_872 + both == 1_591_044_096
+    assert multiply_adds_in_training(network) == 1_582_671_872 + both == 1_591_044_096
+    assert multiply_adds_in_training(ghost("googlenet", auxiliary=False)) == 1_582_671_872
     shapes = outputs_of(network.train(), empty())
     for path, channels in {"auxiliary1": 512, "auxiliary2": 528}.items():
         assert shapes[f"{path}.pool"] == (channels, 4, 4)
@@ -167,11 +183,36 @@ def test_the_stem_has_the_numbers_of_its_rows() -> None:
 
 def test_22_layers_with_weights_lie_one_behind_the_other() -> None:
     network = ghost("googlenet", auxiliary=False)
+    images = torch.empty(1, 3, 224, 224, device="meta", requires_grad=True)
+    outputs = network.eval()(images)
+    assert most_weights_on_a_way(outputs.grad_fn) == 22
     layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
-    modules = [m for m in network.modules() if isinstance(m, Inception)]
-    assert len(modules) == 9
-    assert len(layers) == 3 + 9 * 6 + 1
-    assert 3 + 9 * 2 + 1 == 22
+    assert len(layers) == 3 + 9 * 6 + 1, "beside them stand those of the other branches"
+
+
+def most_weights_on_a_way(end: Any) -> int:
+    """Return how many convolutions and dense layers lie on the longest way to the picture."""
+    longest: dict[Any, int] = {}
+    waiting = [end]
+    while waiting:
+        node = waiting[-1]
+        before = [each for each, _ in node.next_functions if each is not None]
+        if missing := [each for each in before if each not in longest]:
+            waiting += missing
+            continue
+        waiting.pop()
+        counts = node.name() in ("ConvolutionBackward0", "AddmmBackward0")
+        longest[node] = counts + max((longest[each] for each in before), default=0)
+    return longest[end]
+
+
+def test_the_longest_way_is_counted_right() -> None:
+    x = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    one, two = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)
+    assert most_weights_on_a_way(x.sum().grad_fn) == 0
+    assert most_weights_on_a_way((one(x) + two(x)).grad_fn) == 1, "side by side"
+    assert most_weights_on_a_way((x + two(one(x).relu())).grad_fn) == 2
+    assert most_weights_on_a_way(nn.Linear(16, 2)(one(x).flatten(1)).grad_fn) == 2
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -278,6 +319,22 @@ def test_fresh_weights_carry_the_signal_to_the_end() -> None:
         logits = network.classify(maps[-1])
     assert all(0.3 < each < 20 for each in strengths), strengths
     assert 1e-3 < logits.abs().max() < 10
+
+
+@pytest.mark.parametrize("file", [googlenet, googlenet_bn])
+def test_gradients_of_the_modules_against_differences(file: Any) -> None:
+    check_gradients(file.Convolution(2, 3, 3, stride=2), (2, 2, 4, 5))
+    check_gradients(file.Inception(3, [2, 2, 3, 1, 2, 2]), (2, 3, 3, 4))
+
+
+def test_gradients_of_the_auxiliary_classifiers_against_differences() -> None:
+    for each, side in (
+        (AuxiliaryClassifier(3, 2, side=14, width=0.02), 14),
+        (AuxiliaryClassifier(3, 2, side=5, width=0.02), 5),
+        (googlenet_bn.AuxiliaryClassifier(3, 2, width=0.02), 5),
+    ):
+        each.dropout.p = 0.0
+        check_gradients(each, (2, 3, side, side))
 
 
 # --- auxiliary classifiers --------------------------------------------------------------------

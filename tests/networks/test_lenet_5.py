@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from nunbit.errors import OptionError, ShapeError
 from nunbit.networks import count_parameters, create_network, layer_table
-from nunbit.networks.lenet_5 import TABLE, LeNet5, LeNet5Modern
+from nunbit.networks.lenet_5 import TABLE, LeNet5
 
 
 def make(name: str, *, side: int = 28, channels: int = 1, **options: object) -> nn.Module:
@@ -151,21 +151,15 @@ def test_the_words_of_the_modern_one() -> None:
     assert kinds.count(nn.AvgPool2d) == 2
     with pytest.raises(
         OptionError,
-        match=r"lenet-5-modern: activation is 'gelu', expected relu, tanh, sigmoid; "
-        r"pooling is 'min', expected max, average\.",
+        match=r"network `lenet-5-modern`: `activation` is 'gelu', expected one of `relu`, `tanh`, "
+        r"`sigmoid`; `pooling` is 'min', expected one of `max`, `average`\.",
     ):
-        LeNet5Modern(
-            outputs=2,
-            channels=1,
-            image_size=28,
-            activation="gelu",  # type: ignore[arg-type]
-            pooling="min",  # type: ignore[arg-type]
-        )
+        make("lenet-5-modern", activation="gelu", pooling="min")
 
 
 def test_values_that_are_refused() -> None:
-    with pytest.raises(OptionError, match=r"init_limit is 0, expected more than 0, such as 2.4"):
-        LeNet5(outputs=2, channels=1, image_size=28, init_limit=0)
+    with pytest.raises(OptionError, match=r"`init_limit` is 0\.0, expected 0 < value <= 100"):
+        make("lenet-5", init_limit=0)
     with pytest.raises(OptionError, match=r"slope is -1, expected a number of at least 0"):
         LeNet5(outputs=2, channels=1, image_size=28, slope=-1)
     with pytest.raises(ShapeError, match=r"network `lenet-5` needs pictures of at least 12×12"):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import torch
 from torch import nn
 
 import nunbit
+from nunbit.cli._network_facts import option_texts
 from nunbit.cli.main import run
 from nunbit.errors import CheckpointError, OptionError
 from nunbit.networks import NetworkInfo, find_network, read_network_options, replace_head
 from nunbit.networks._options import check_network_options
 from nunbit.networks._split import split_network
+from nunbit.networks._timm import TimmNetwork
+from nunbit.options import Option
 
 
 class Odd(nn.Module):
@@ -26,7 +29,7 @@ class Odd(nn.Module):
         channels: int,
         image_size: int,
         shortcut: Literal["A", "B"] = "A",
-        rate: float = 0.5,
+        rate: Annotated[float, Option("Share of the odd.", low=0, high=1)] = 0.5,
         filters: tuple[int, ...] = (8,),
         zero: bool = False,
         depth: int = 3,
@@ -60,6 +63,18 @@ def test_options_as_they_are_typed() -> None:
         ("zero=1", r"`zero` is 1, expected bool"),
         ("rate=fast", r"`rate` is 'fast', expected float"),
         ("filters=8", r"`filters` is 8, expected tuple"),
+        ("rate=2", r"network `odd`: `rate` is 2\.0, expected 0 <= value <= 1\."),
+        ("rate=nan", r"`rate` is nan, expected 0 <= value <= 1"),
+        ("rate=-inf", r"`rate` is -inf, expected 0 <= value <= 1"),
+        (f"rate=1{'0' * 150}", r"`rate` is 1e\+150, expected 0 <= value <= 1"),
+        (f"rate=1{'0' * 400}", r"`rate` is '1000*', expected float 0 <= value <= 1"),
+        (f"depht_=1{'0' * 5000}", r"network `odd` has no option `depht_`"),
+        ("rate=1979-05-27", r"`rate` is '1979-05-27', expected float 0 <= value <= 1"),
+        ("rate=07:32:00", r"`rate` is '07:32:00', expected float"),
+        ("rate={low = 1}", r"`rate` is '{low = 1}', expected float"),
+        ("rate=0.5\nzero = true", r"`rate` is '0.5\\nzero = true', expected float"),
+        ("rate=", r"`rate` is '', expected float"),
+        (f"filters={'[' * 190}", r"`filters` is '\[\[.*, expected tuple"),
     ],
 )
 def test_wrong_options(typed: str, message: str) -> None:
@@ -67,9 +82,51 @@ def test_wrong_options(typed: str, message: str) -> None:
         read_network_options(ODD, [typed])
 
 
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["rate=1", "rate=1"], r"`rate` is given twice: `rate=1` and `rate=1`. Pass it once\."),
+        (["zero=true", "rate=1", "rate = 0"], r"`rate` is given twice: `rate=1` and `rate = 0`"),
+    ],
+)
+def test_the_same_option_twice(typed: list[str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        read_network_options(ODD, typed)
+
+
+def test_numbers_too_large_for_a_float() -> None:
+    for value in (10**400, -(10**400)):
+        with pytest.raises(OptionError, match=r"`rate` is -?1000*, expected 0 <= value <= 1"):
+            check_network_options(ODD, {"rate": value})
+
+
+def test_what_the_command_line_says_of_a_wrong_number(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "digits", "--network", "mlp", "--network-option", "width=0"]
+    assert run(words) == 2
+    assert "network `mlp`: `width` is 0, expected 1 <= value <= " in capsys.readouterr().err
+
+
 def test_all_wrong_kinds_are_told_at_once() -> None:
     with pytest.raises(OptionError, match=r"`rate` is 'x'.*; `zero` is 3"):
         check_network_options(ODD, {"rate": "x", "zero": 3})
+
+
+def test_what_is_said_of_an_option() -> None:
+    assert option_texts(ODD) == {
+        "shortcut": "(one of A, B)",
+        "rate": "Share of the odd. (0 <= value <= 1)",
+        "filters": "",
+        "zero": "",
+    }
+    assert option_texts(find_network("vgg-a"))["pool_to"].endswith(
+        "pixels. (cells, 0 <= value <= 64)"
+    )
+
+
+def test_networks_of_timm_have_ranges_too() -> None:
+    info = NetworkInfo("timm/x", "a network", "timm", 8, 3, fixed={"model": "x"}, make=TimmNetwork)
+    with pytest.raises(OptionError, match=r"`timm/x`: `dropout` is 2\.0, expected 0 <= value <= 1"):
+        check_network_options(info, {"dropout": 2})
 
 
 def test_create_model_takes_them_and_the_file_keeps_them(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.gradients import check_gradients
 from torch import nn
 
 from nunbit.errors import OptionError
@@ -179,6 +180,11 @@ def test_a_fresh_block_of_auto_is_its_shortcut() -> None:
     assert block(x).equal(x.relu())
 
 
+@pytest.mark.parametrize(("before", "stride"), [(4, 1), (3, 1), (3, 2)])
+def test_gradients_of_a_block_of_auto_against_differences(before: int, stride: int) -> None:
+    check_gradients(Block(before, 4, stride=stride), (2, before, 3, 5))
+
+
 def test_the_shortcut_that_halves_sees_every_cell() -> None:
     block = Block(1, 1, stride=2).eval()
     for row, column in ((0, 0), (1, 0), (0, 1), (1, 1), (4, 4)):
@@ -223,7 +229,7 @@ def test_kinds_of_layers_are_written_as_people_say_them() -> None:
     table = layer_table(network, channels=3, image_size=32)
     assert [row.kind for row in table] == [
         "conv 3×5, stride 2",
-        "conv 3×3, stride 1×2, padding 1",
+        "conv 3×3, stride 1×2, padding 1, depthwise",
         "max-pool 3, stride 2",
         "average-pool 2",
         "batch norm",

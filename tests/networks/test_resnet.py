@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.gradients import check_gradients
 from torch import Tensor, nn
 
 from nunbit.errors import OptionError
@@ -221,14 +222,26 @@ def test_first_weights_keep_the_spread() -> None:
 
 @pytest.mark.parametrize("option", ["A", "B", "C"])
 def test_gradients_pass_every_kind_of_shortcut(option: str) -> None:
-    """Checked against differences, in float64, with respect to the input."""
+    """Checked against differences, in float64, for the input and every weight."""
     torch.manual_seed(0)
     for block in (
         Basic(3, 4, stride=2, shortcut=option),
+        Basic(4, 4, stride=1, shortcut=option),
         Bottleneck(3, 2, strides=(1, 2), shortcut=option),
+        Bottleneck(8, 2, strides=(1, 1), shortcut=option),
     ):
-        x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(block.double().eval(), (x,))
+        check_gradients(block, (2, block.conv1.in_channels, 3, 4))
+
+
+def test_gradients_of_shortcut_a() -> None:
+    for stride in (1, 2):
+        layer = PaddedShortcut(2, 5, stride=stride)
+        x = torch.randn(2, 2, 3, 4, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradcheck(layer, (x,))
+        layer(x).sum().backward()
+        assert x.grad is not None
+        assert x.grad[:, :, ::stride, ::stride].eq(1).all(), "what is kept passes as it is"
+        assert x.grad.sum() == x[:, :, ::stride, ::stride].numel(), "the rest gets nothing"
 
 
 def torchvision_keys(depth: int) -> list[str]:
@@ -263,5 +276,7 @@ def test_published_names_become_ours_one_for_one(depth: int, entries: int) -> No
 def test_a_shortcut_that_is_none_of_the_paper() -> None:
     with pytest.raises(OptionError, match=r"resnet-18.*shortcut"):
         tiny("resnet-18", shortcut="D")
-    with pytest.raises(OptionError, match="network `resnet-18`: width = 0, expected at least 1"):
+    with pytest.raises(
+        OptionError, match=r"network `resnet-18`: `width` is 0, expected 1 <= value"
+    ):
         tiny("resnet-18", width=0)

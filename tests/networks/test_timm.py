@@ -42,12 +42,19 @@ def timm() -> Iterator[Any]:
     torch.set_num_threads(before)
 
 
-def without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+def _scale(*std: float) -> torch.Tensor:
+    return torch.tensor([sum(std) / 3 / each for each in std]).view(1, 3, 1, 1)
+
+
+def without_timm(
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception = ModuleNotFoundError("No module named 'timm'", name="timm"),  # noqa: B008
+) -> None:
     real = builtins.__import__
 
     def refuse(name: str, *more: Any, **how: Any) -> Any:
         if name == "timm" or name.startswith("timm."):
-            raise ImportError(name)
+            raise error
         return real(name, *more, **how)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
@@ -59,6 +66,25 @@ def test_without_timm_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     for ask in (find_network, lambda name: create_model(name, classes=2)):
         with pytest.raises(MissingExtraError, match=r"begin with `timm/`.* 'nunbit\[timm\]'"):
             ask("timm/resnet18")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("operator torchvision::nms does not exist"),
+        AttributeError("partially initialized module 'torchvision'"),
+        ModuleNotFoundError("No module named 'torchvision'", name="torchvision"),
+        ImportError("libc10.so: cannot open shared object file"),
+    ],
+)
+def test_a_timm_that_cannot_be_imported(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    without_timm(monkeypatch, error)
+    with pytest.raises(
+        MissingExtraError,
+        match=rf"timm is installed, but cannot be imported: {error}\. It needs the torchvision "
+        r"that belongs to PyTorch .*pip install -U torchvision",
+    ):
+        find_network("timm/resnet18")
 
 
 @needs_timm
@@ -135,7 +161,9 @@ class TestWithTimm:
         )
         assert grey.network.head.out_features == 2
         stem = full.conv_stem.weight
-        assert grey.network.body.conv_stem.weight.equal(stem.sum(1, keepdim=True))
+        assert grey.network.body.conv_stem.weight.equal(
+            (stem * _scale(0.229, 0.224, 0.225)).sum(1, keepdim=True)
+        )
 
     def test_names_and_weights_that_are_not_there(
         self, timm: Any, monkeypatch: pytest.MonkeyPatch

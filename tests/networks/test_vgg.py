@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+from tests.gradients import check_gradients
 from torch import Tensor, nn
 
 from nunbit.errors import OptionError, ShapeError
@@ -287,6 +288,16 @@ def test_a_larger_picture_can_be_exported() -> None:
     with torch.no_grad():
         made = torch.export.export(network, (images,)).module()
         torch.testing.assert_close(made(images), network(images))
+
+
+@pytest.mark.parametrize("side", [64, 96])
+def test_gradients_of_the_sliding_dense_layers_against_differences(side: int) -> None:
+    """On the last map: of one place and of several, as dense layers and as convolutions."""
+    network = tiny(64, width=1, dense=3, dropout=0.0)
+    maps = (2, 8, side // 32, side // 32)
+    network.body = nn.Sequential()
+    check_gradients(network, maps, call=network.score_map)
+    check_gradients(network, maps, call=network.classify)
 
 
 def test_a_replaced_head_slides_too() -> None:

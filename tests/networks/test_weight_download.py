@@ -145,8 +145,8 @@ def test_offline_by_wish_asks_nobody_and_says_what_to_do(
     assert str(caught.value) == (
         "the weights `imagenet` of `resnet-18` are not on this machine. NUNBIT_OFFLINE is set, so "
         f"nothing was downloaded. Get {server.root}/a/{NAME} and put it at `{weights.path}`, or "
-        "set NUNBIT_WEIGHTS_MIRROR to a folder of the web that has it, or pass its place: "
-        f'`weights="PATH/{NAME}"`.'
+        "set NUNBIT_WEIGHTS_MIRROR to a folder of the web that has it, or say where it is: "
+        f'`--weights PATH/{NAME}`, in Python `weights="PATH/{NAME}"`.'
     )
     assert server.asked == []
     weights.path.parent.mkdir(parents=True)

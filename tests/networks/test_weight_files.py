@@ -145,3 +145,72 @@ def test_any_change_of_a_file_is_read_or_refused(
         assert path.name in str(error)  # noqa: PT017  # all raised errors are looked at
     else:
         assert all(isinstance(each, Tensor) for each in found.values())
+
+
+# --- Kinds of numbers -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("odd", "kind"),
+    [
+        (torch.empty(3, device="meta"), "without numbers"),
+        (torch.eye(3).to_sparse(), "sparse"),
+        (torch.eye(3, dtype=torch.complex64), "of the type complex64"),
+    ],
+)
+def test_kinds_of_numbers_that_no_network_has(odd: Tensor, kind: str, tmp_path: Path) -> None:
+    torch.save({**WEIGHTS, "odd": odd}, tmp_path / "w.pth")
+    with pytest.raises(
+        ModelFileError,
+        match=rf"w.pth` has weights that cannot be used: `odd` is {kind}.*each.float\(\)",
+    ):
+        read_weight_file(tmp_path / "w.pth")
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch's: quantised tensors are going away
+def test_quantised_weights_are_refused(tmp_path: Path) -> None:
+    try:
+        odd = torch.quantize_per_tensor(torch.rand(3), 0.1, 0, torch.quint8)
+    except (AttributeError, RuntimeError):
+        pytest.skip("this PyTorch has no quantised tensors")
+    torch.save({**WEIGHTS, "odd": odd}, tmp_path / "w.pth")
+    with pytest.raises(ModelFileError, match=r"`odd` is quantised|would run|no file of weights"):
+        read_weight_file(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("write", [torch.save, save_file])
+def test_short_floats_are_read_as_what_they_are(write: Callable[..., None], tmp_path: Path) -> None:
+    numbers = torch.tensor([0.5, -1.5, 3])
+    kinds = {
+        "eight": torch.float8_e4m3fn,
+        "other": torch.float8_e5m2,
+        "half": torch.float16,
+        "brain": torch.bfloat16,
+    }
+    write({name: numbers.to(kind) for name, kind in kinds.items()}, tmp_path / "w.pth")
+    found = read_weight_file(tmp_path / "w.pth")
+    assert all(each.float().equal(numbers) for each in found.values())
+    assert found["eight"].dtype is torch.float32
+    assert found["half"].dtype is torch.float16
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda w: {"state_dict": w, "best": torch.tensor(0.9)},
+        lambda w: {f"_orig_mod.module.{k}": v for k, v in w.items()},
+        lambda w: {"model": {f"module._orig_mod.module.{k}": v for k, v in w.items()}},
+    ],
+    ids=["beside a tensor", "compiled parallel", "three times"],
+)
+def test_more_that_is_taken_off(wrap: Callable[[dict[str, Tensor]], Any], tmp_path: Path) -> None:
+    torch.save(wrap(WEIGHTS), tmp_path / "w.pth")
+    assert same(read_weight_file(tmp_path / "w.pth"))
+
+
+def test_a_dictionary_that_holds_itself_ends(tmp_path: Path) -> None:
+    endless: dict[str, Any] = {}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "w.pth")
+    with pytest.raises(ModelFileError, match="`model` is a dict"):
+        read_weight_file(tmp_path / "w.pth")

@@ -23,6 +23,7 @@ from nunbit.networks import (
     head_outputs,
     load_weights,
     network_heads,
+    network_names,
     published_weights,
 )
 from nunbit.networks._imagenet import imagenet_classes
@@ -222,6 +223,68 @@ def test_grey_pictures_meet_the_sum_over_the_colours() -> None:
         torch.testing.assert_close(grey.eval()(pictures), expected, rtol=1e-4, atol=1e-5)
 
 
+GREY_SIZES = {"alexnet": 64, "alexnet-owt": 64, "cnn-cats-dogs": 16}
+GREY_OPTIONS: dict[str, dict[str, Any]] = {
+    **{"auto": {"width": 4}, "mlp": {"width": 8}, "conv1d": {"width": 4}},
+    **{name: {"width": 0.125, "dense": 16} for name in ("alexnet", "alexnet-owt")},
+    **{name: {"width": 0.125} for name in ("googlenet", "googlenet-bn")},
+    **{name: {"width": 2, "dense": 16} for name in network_names() if name.startswith("vgg-")},
+    **{name: {"width": 4} for name in network_names() if name.startswith(("resnet-", "plain-"))},
+}
+DEEP = ("resnet-101", "resnet-152", "resnet-110", "resnet-1202")
+
+
+def grey_cases() -> list[Any]:
+    """Return every registered network, the deepest among the slow tests, and ways to read."""
+    cases = [
+        pytest.param(name, {}, id=name, marks=[pytest.mark.slow] * (name in DEEP))
+        for name in network_names()
+    ]
+    return [*cases, pytest.param("conv1d", {"read": "pixels"}, id="conv1d pixels")]
+
+
+@pytest.mark.parametrize(("network", "more"), grey_cases())
+def test_every_network_does_with_grey_what_it_did_with_equal_colours(
+    network: str, more: dict[str, Any]
+) -> None:
+    side, options = GREY_SIZES.get(network, 32), GREY_OPTIONS.get(network, {}) | more
+    colour, grey = (
+        create_network(
+            network, outputs=3, channels=channels, image_size=side, seed=channels, options=options
+        ).double()
+        for channels in (3, 1)
+    )
+    load(grey, colour.state_dict(), network)
+    pictures = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        expected = colour.eval()(pictures.expand(-1, 3, -1, -1))
+        found = grey.eval()(pictures)
+    assert expected.abs().max() > 0
+    scale = expected.abs().max()
+    torch.testing.assert_close(found / scale, expected / scale, rtol=0, atol=1e-7)
+
+
+def test_colours_are_weighed_by_their_spread() -> None:
+    """With one mean for all colours, the other spreads are made up for exactly."""
+    colour, grey = make("resnet-18", width=4), make("resnet-18", width=4, channels=1)
+    std = torch.tensor([0.2, 0.25, 0.3])
+    load_weights(
+        grey, colour.state_dict(), name="resnet-18", source="`w.pth`", std=tuple(std.tolist())
+    )
+    pictures = torch.rand(2, 1, 64, 64) - 0.5
+    with torch.no_grad():
+        expected = colour.eval()(pictures.expand(-1, 3, -1, -1) / std.view(1, 3, 1, 1))
+        found = grey.eval()(pictures / 0.25)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_whole_numbers_are_no_weights() -> None:
+    tensors = make("resnet-18", width=4).state_dict()
+    tensors["conv1.weight"] = tensors["conv1.weight"].to(torch.int8)
+    with pytest.raises(ModelFileError, match=r"1 are no float numbers \(`conv1.weight` is int8\)"):
+        load(make("resnet-18", width=4), tensors, "resnet-18")
+
+
 @pytest.mark.parametrize("network", ["vgg-a", "googlenet-bn", "resnet-50", "alexnet-owt"])
 def test_published_weights_fit_grey_networks_with_other_classes(network: str) -> None:
     load(ghost(network, channels=1, outputs=2), recorded(network), network)
@@ -259,7 +322,9 @@ def test_weights_of_another_network_say_which_they_are(
         load(module, recorded(given), network)
     said = str(caught.value)
     assert said.startswith(f"`w.pth` has weights of another network than `{network}`: ")
-    assert said.endswith(f" They are those of `{given}`.")
+    assert said.endswith(
+        f" They are those of `{given}`: make that network, or give weights of `{network}`."
+    )
     if network == "cnn-mnist":
         assert all(a.equal(b) for a, b in zip(before, module.parameters(), strict=True))
 

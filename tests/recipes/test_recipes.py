@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -77,6 +78,54 @@ def texts_of(path: Path) -> set[str]:
     return {element.text or "" for element in ElementTree.parse(path).iter()}  # noqa: S314
 
 
+def names_on_circles(path: Path) -> list[tuple[str, str]]:
+    """Return names that lie on a circle or on each other, as (name, what it lies on)."""
+    root = ElementTree.parse(path).getroot()  # noqa: S314
+    boxes: dict[str, tuple[float, float, float, float]] = {}
+    circles = []
+    for element in root:
+        tag = element.tag.rpartition("}")[2]
+        if tag == "text" and element.get("font-size") == "11":
+            text, wide = element.text or "", 6 * len(element.text or "")
+            right, bottom = float(element.get("x", 0)), float(element.get("y", 0)) + 2
+            right += 0 if element.get("text-anchor") == "end" else wide
+            boxes[text] = (right - wide, bottom - 10, right, bottom)
+        elif tag == "circle":
+            circles.append([float(element.get(key, 0)) for key in ("cx", "cy", "r")])
+    found = []
+    for text, (left, top, right, bottom) in boxes.items():
+        for x, y, radius in circles:
+            nearest = min(max(x, left), right), min(max(y, top), bottom)
+            if math.dist(nearest, (x, y)) < radius:
+                found.append((text, "circle"))
+        for other, box in boxes.items():
+            apart = right <= box[0] or box[2] <= left or bottom <= box[1] or box[3] <= top
+            if other != text and not apart:
+                found.append((text, other))
+    return found
+
+
+def test_names_on_circles_are_found(
+    load_recipe: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    plot = load_recipe("_plot")
+    circles = [plot.Circle(f"network-{k}", 10**6 + k, 50 + k / 1000, 1) for k in range(12)]
+    plot.draw_circles(
+        str(tmp_path / "a.svg"),
+        [*circles, plot.Circle("far", 10**8, 90, 5)],
+        title="t",
+        x="x",
+        y="y",
+        note="area",
+    )
+    assert names_on_circles(tmp_path / "a.svg") == []
+    (tmp_path / "b.svg").write_text(
+        '<svg><circle cx="10" cy="10" r="5"/><text x="12" y="10" font-size="11">on</text>'
+        '<text x="40" y="40" font-size="11">free</text></svg>'
+    )
+    assert names_on_circles(tmp_path / "b.svg") == [("on", "circle")]
+
+
 def test_dense_against_convolution(run: Run, tmp_path: Path) -> None:
     found = run(
         "dense_against_convolution",
@@ -132,11 +181,35 @@ def test_more_filters(run: Run, tmp_path: Path) -> None:
 
 
 def test_activations(run: Run) -> None:
-    found = run("activations", *SMALL)
+    found = run("activations", *["--source", "digits", "--pictures", "500", "--epochs", "3"])
     rows = by_name(found, "activation")
     assert list(rows) == ["relu", "tanh", "sigmoid"]
-    assert all(row["epochs to 25% error"] in ("1.0", "> 1") for row in rows.values())
-    assert set(found["training accuracy by rate"]["tanh"]) == {"0.003", "0.01", "0.03"}
+    for name, row in rows.items():
+        curves = found["training accuracy by rate"][name]
+        assert set(curves) == {"0.003", "0.01", "0.03"}
+        best = curves[row["best rate"]]
+        assert row["training error %"] == f"{100 - 100 * best[-1]:.2f}"
+        # A training ends with the epoch that reaches the target, and not before.
+        reached = {rate: len(line) for rate, line in curves.items() if line[-1] >= 0.75}
+        assert all(max(line[:-1], default=0) < 0.75 for line in curves.values())
+        expected = f"{min(reached.values()):.1f}" if reached else "> 3"
+        assert row["epochs to 25% error"] == expected
+    assert percent(rows["relu"]["training error %"]) <= 25
+    assert percent(rows["tanh"]["training error %"]) <= 25
+    assert rows["sigmoid"]["epochs to 25% error"] == "> 3"
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "epoch"),
+    [([0.2, 0.74, 0.75, 0.9], 3), ([0.8], 1), ([0.1, 0.7499], math.inf)],
+)
+def test_epochs_to_the_target(
+    load_recipe: Callable[[str], ModuleType], accuracies: list[float], epoch: float
+) -> None:
+    run = SimpleNamespace(history={"accuracy": accuracies})
+    recipe = load_recipe("activations")
+    assert recipe.epochs_to_target(run) == epoch
+    assert recipe.speed([run, run]) == (epoch, pytest.approx(1 - accuracies[-1]))
 
 
 def test_activations_stop_when_the_target_is_reached(
@@ -191,9 +264,37 @@ def test_degradation(run: Run) -> None:
         assert rows[f"{kind}-20"]["parameters"] == 269_722 - 288
         assert rows[f"{kind}-56"]["parameters"] == 853_018 - 288
     assert rows["plain-56"]["multiply-adds"] == rows["resnet-56"]["multiply-adds"]
-    for row in rows.values():
-        assert percent(row["training error %"]) > 0
+    for name, row in rows.items():
+        assert row["training error %"] == f"{100 - 100 * found['training accuracy'][name][-1]:.2f}"
+        assert row["test error %"] == f"{100 - 100 * found['test accuracy'][name][-1]:.2f}"
     assert found["setting"]["full"] is False
+
+
+def test_shortcuts_help_twenty_layers_to_learn(run: Run, tmp_path: Path) -> None:
+    small = ["--source", "digits", "--pictures", "200", "--epochs", "3", "--image-size", "8"]
+    found = run("degradation", *small, *["--only", "plain-20", "resnet-20", "--plot", "e.svg"])
+    rows = by_name(found)
+    assert list(rows) == ["plain-20", "resnet-20"]
+    assert percent(rows["resnet-20"]["training error %"]) < 30
+    assert percent(rows["plain-20"]["training error %"]) > 50
+    assert {"plain-20, test", "resnet-20, training"} <= texts_of(tmp_path / "e.svg")
+
+
+def test_sequences(run: Run) -> None:
+    found = run("sequences", "--epochs", "5", "--seeds", "1")
+    rows = by_name(found)
+    assert list(rows) == ["mlp", "conv1d, rows", "conv1d, pixels"]
+    # A filter over 5 steps: 16 values a step by rows, one by pixels; then 16, 32, 64 filters.
+    deeper = 5 * 16 * 32 + 32 + 5 * 32 * 64 + 64 + 64 * 64 + 64 + 64 * 5 + 5
+    assert rows["conv1d, rows"]["parameters"] == 5 * 16 * 16 + 16 + deeper
+    assert rows["conv1d, pixels"]["parameters"] == 5 * 16 + 16 + deeper
+    # 16, 8, 4 steps by rows; 256, 128, 64 by pixels.
+    dense = 64 * 64 + 64 * 5
+    rest = 8 * 5 * 16 * 32 + 4 * 5 * 32 * 64
+    assert rows["conv1d, rows"]["multiply-adds"] == 16 * 5 * 16 * 16 + rest + dense
+    assert rows["conv1d, pixels"]["multiply-adds"] == 256 * 5 * 16 + 16 * rest + dense
+    assert percent(rows["mlp"]["test accuracy %"]) < 50
+    assert percent(rows["conv1d, pixels"]["test accuracy %"]) > 80
 
 
 def test_degradation_drops_the_rate_after_the_papers_steps(
@@ -242,7 +343,20 @@ def test_all_networks(run: Run, tmp_path: Path) -> None:
     assert rows["resnet-50"]["multiply-adds"] == 4_089_184_256
     assert rows["resnet-20"]["multiply-adds"] == 40_551_040
     assert rows["mlp"]["in dense layers %"] == 100
+    # The head, 1,025,000, and in training two auxiliary classifiers of 3,123,176 each.
+    assert rows["googlenet"]["in dense layers %"] == 54
+    assert rows["lenet-5"]["picture"] == "1×28×28"
     assert {"resnet-50", "vgg-d", "googlenet-bn"} <= texts_of(tmp_path / "networks.svg")
+    drawn = {
+        name
+        for text in texts_of(tmp_path / "networks-size.svg")
+        for name in text.split(", ")
+        if name in rows
+    }
+    assert drawn == set(rows)
+    assert "resnet-20, plain-20" in texts_of(tmp_path / "networks-size.svg")
+    for name in ("networks.svg", "networks-size.svg"):
+        assert names_on_circles(tmp_path / name) == []
 
 
 def test_runs_that_are_kept_are_not_made_again(

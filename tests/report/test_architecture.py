@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
@@ -12,8 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from nunbit.errors import StorageError
-from nunbit.networks import describe, network_names
-from nunbit.networks._table import Description, _pass, count_parameters
+from nunbit.networks import (
+    Description,
+    NetworkInfo,
+    _registry,
+    describe,
+    find_network,
+    network_names,
+    register,
+)
 from nunbit.report.architecture import check_drawing_place, draw_architecture, write_drawing
 from nunbit.report.architecture_page import FILL, LETTER
 from nunbit.report.architecture_parts import Block, Box, boxes_of, make_parts
@@ -94,8 +103,8 @@ def test_boxes_are_as_high_as_maps_are_wide() -> None:
     wides = [float(shape.get("width", "0")) for shape in convs]
     assert highs == sorted(highs, reverse=True)
     assert wides == sorted(wides)
-    assert highs[0] == 150
-    assert highs[1] == pytest.approx(14 + 136 / math.sqrt(2), abs=0.1)
+    assert highs[0] == 120
+    assert highs[1] == pytest.approx(14 + 106 / math.sqrt(2), abs=0.1)
 
 
 def test_residual_blocks_have_arcs_and_equal_ones_are_drawn_once() -> None:
@@ -126,6 +135,41 @@ def test_inception_modules_are_frames_with_their_branches() -> None:
     assert (modules[0].join, modules[0].channels, modules[0].size) == ("concat", 256, "28×28")
 
 
+def test_labels_can_be_read_on_a_slide() -> None:
+    """On a page of 960 by 540 points."""
+    for name in ("alexnet", "auto", "googlenet", "lenet-5", "resnet-20", "resnet-50", "vgg-d"):
+        text = draw_architecture(describe(name), title=find_network(name).title)
+        root = ET.fromstring(text)  # noqa: S314
+        _, _, width, height = map(float, root.get("viewBox", "").split())
+        sizes = [float(each.get("font-size", "0")) for each in root.iter(f"{SVG}text")]
+        least = 7.5 if name == "googlenet" else 8.5  # 27 boxes with their branches
+        assert min(sizes) * min(960 / width, 540 / height) >= least, name
+
+
+def test_what_only_training_uses_is_said() -> None:
+    words = [text.text or "" for text in drawn("googlenet").iter(f"{SVG}text")]
+    assert words[-1].endswith(", 2 auxiliary classifiers, used in training.")
+    assert not any("auxiliary" in (text.text or "") for text in drawn("vgg-a").iter())
+
+
+def test_boxes_of_towers_say_where_the_map_shrinks() -> None:
+    words = [text.text or "" for text in drawn("alexnet").iter(f"{SVG}text")]
+    sizes = [word.partition(" → ")[2] for word in words[2:] if " → " in word]
+    assert sizes == ["55×55", "27×27", "13×13"] * 2 + ["13×13", "6×6"] * 2
+    assert sum(word == "max-pool 3×3 /2 → 27×27" for word in words) == 2
+    of_one_size = [text.text or "" for text in drawn("googlenet").iter(f"{SVG}text")]
+    assert not any(" → " in word for word in of_one_size[2:])
+
+
+def test_convolutions_along_time_are_named_and_heights_explained() -> None:
+    words = [text.text or "" for text in drawn("conv1d").iter(f"{SVG}text")]
+    assert any(re.fullmatch(r"conv \d, 16", word) for word in words), words
+    said = "Height: side of the map (square root), or number of neurons (logarithm). "
+    assert f"{said}Width: channels (logarithm)." in words
+    dense = [text.text or "" for text in drawn("lenet-5").iter(f"{SVG}text")]
+    assert any(word.startswith(said) for word in dense)
+
+
 def test_a_long_plain_network_is_folded_and_a_short_one_is_not() -> None:
     def boxes(name: str) -> list[tuple[str, int]]:
         items, _ = make_parts(describe(name))
@@ -137,11 +181,18 @@ def test_a_long_plain_network_is_folded_and_a_short_one_is_not() -> None:
     assert sum(repeat for _, repeat in folded) == 33
 
 
-class Crossing(nn.Module):
+class Own(nn.Module):
+    """A network of a test with the arguments that registered ones have."""
+
+    def __init__(self, *, outputs: int, channels: int, image_size: int) -> None:
+        super().__init__()
+
+
+class Crossing(Own):
     """Branches that no series or parallel order describes."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, outputs: int, channels: int, image_size: int) -> None:
+        super().__init__(outputs=outputs, channels=channels, image_size=image_size)
         self.a, self.b, self.c, self.d, self.e = (nn.Conv2d(1, 1, 1) for _ in range(5))
         self.head = nn.Linear(64, 2)
 
@@ -152,34 +203,58 @@ class Crossing(nn.Module):
         return self.head((self.e(b) + d + c).flatten(1))
 
 
-def described(network: nn.Module, name: str = "mine", side: int = 8) -> Description:
-    layers, steps = _pass(network.to("meta").eval(), 1, side)
-    count = count_parameters(network)
-    return Description(name, (1, side, side), 2, tuple(layers), tuple(steps), count)
+class Groups(Own):
+    def __init__(self, *, outputs: int, channels: int, image_size: int) -> None:
+        super().__init__(outputs=outputs, channels=channels, image_size=image_size)
+        self.one, self.two = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2)
+        self.flatten, self.head = nn.Flatten(), nn.Linear(64, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.flatten(self.two(self.one(x))))
 
 
-def test_branches_that_cross_are_still_drawn() -> None:
-    description = described(Crossing())
+class Dense(Own):
+    def __init__(self, *, outputs: int, channels: int, image_size: int) -> None:
+        super().__init__(outputs=outputs, channels=channels, image_size=image_size)
+        self.flatten, self.head = nn.Flatten(), nn.Linear(64, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.flatten(x))
+
+
+Describe = Callable[..., Description]
+
+
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> Describe:
+    """Describe a network of a test as a registered one, and forget it afterwards."""
+    monkeypatch.setattr(_registry, "_NETWORKS", dict(_registry._NETWORKS))
+
+    def one(network: type[nn.Module], name: str = "mine") -> Description:
+        register(NetworkInfo(name, title="", source="", image_size=8, channels=1))(network)
+        return describe(name, outputs=2)
+
+    return one
+
+
+def test_branches_that_cross_are_still_drawn(described: Describe) -> None:
+    description = described(Crossing)
     items, _ = make_parts(description)
     paths = sorted(box.path for box in boxes_of(items) if box.path)
     assert paths == ["a", "b", "c", "d", "e", "head"]
     ET.fromstring(draw_architecture(description))  # noqa: S314
 
 
-def test_groups_are_drawn_as_pieces() -> None:
-    network = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2), nn.Flatten(), nn.Linear(64, 2)
-    )
-    description = described(network)
+def test_groups_are_drawn_as_pieces(described: Describe) -> None:
+    description = described(Groups)
     items, _ = make_parts(description)
     assert [item.pieces for item in items if isinstance(item, Box)] == [1, 1, 2, 1]
     root = ET.fromstring(draw_architecture(description))  # noqa: S314
     assert sum(shape.get("class") == "conv" for shape in root.iter()) == 3 + 1  # and the legend
 
 
-def test_text_is_escaped() -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
-    text = draw_architecture(described(network, name='<script>"&'), title="a < b & c")
+def test_text_is_escaped(described: Describe) -> None:
+    text = draw_architecture(described(Dense, name='<script>"&'), title="a < b & c")
     assert "<script>" not in text
     words = [each.text for each in ET.fromstring(text).iter(f"{SVG}text")]  # noqa: S314
     assert words[0] == '<script>"&: a < b & c'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +92,12 @@ def short_count(count: int) -> str:
 
 
 def option_texts(info: NetworkInfo) -> dict[str, str]:
-    """Return what the class of a network says of its options, by name."""
-    text = inspect.getdoc(info.make) or ""
-    found = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
-    if found is None:
-        return {}
-    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", found[1], re.MULTILINE)
-    return {name: " ".join(words.split()) for name, words in entries}
+    """Return what each option of a network means and which values it takes, by name."""
+    from nunbit.networks import option_fields
+
+    texts = {}
+    for name, field in option_fields(info).items():
+        words = f"one of {', '.join(field.choices)}" if field.choices else ""
+        notes = [text for text in (field.option.unit, field.option.range_text, words) if text]
+        texts[name] = (field.option.help + (f" ({', '.join(notes)})" if notes else "")).strip()
+    return texts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import sys
@@ -13,11 +14,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-__all__ = ["Output", "percent", "printable"]
+__all__ = ["Output", "mend_streams", "percent", "printable"]
 
 
 TURNS = frozenset(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
 """Signs that turn the direction of writing, so that a name reads as another."""
+
+
+NEAREST = str.maketrans({"×": "x", "–": "-", "−": "-", "…": "...", "→": "->", "’": "'"})
+"""For terminals and files that have no such sign."""
 
 
 def percent(value: float, low: float | None = None, high: float | None = None) -> str:
@@ -50,6 +55,25 @@ def printable(text: str, *, keep: str = "") -> str:
         return unicodedata.category(c) in ("Zs", "Cf") and c not in TURNS
 
     return "".join(c if is_harmless(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def mend_streams() -> None:
+    """Let output streams that cannot write every sign write the nearest that they can."""
+    for stream in (sys.stdout, sys.stderr):
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None and not encoding.lower().startswith("utf"):
+            reconfigure(errors="nunbit-nearest")
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(NEAREST)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
+
+
+codecs.register_error("nunbit-nearest", _nearest)
 
 
 class Output:
@@ -87,7 +111,9 @@ class Output:
     def result(self, data: Mapping[str, Any]) -> None:
         """Print the JSON object, if one was asked for."""
         if self.as_json:
-            sys.stdout.write(json.dumps(_finite(data), ensure_ascii=False) + "\n")
+            encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+            in_ascii = not encoding.lower().startswith("utf")
+            sys.stdout.write(json.dumps(_finite(data), ensure_ascii=in_ascii) + "\n")
             sys.stdout.flush()
 
 

@@ -15,7 +15,7 @@ from cyclopts import App, CycloptsError
 
 from nunbit._version import __version__
 from nunbit.cli._flags import Positional, add_command
-from nunbit.cli._output import printable
+from nunbit.cli._output import mend_streams, printable
 from nunbit.cli.augment import SheetOptions, augment
 from nunbit.cli.check import CheckOptions, check
 from nunbit.cli.datasets import DatasetsOptions, datasets
@@ -110,6 +110,7 @@ def run(arguments: list[str] | None = None) -> int:
     0 done; 2 what the user gave is wrong; 1 our fault; 130 interrupted, after saving.
     """
     words = sys.argv[1:] if arguments is None else arguments
+    mend_streams()
     try:
         status = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:

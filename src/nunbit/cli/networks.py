@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-import re
+import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nunbit.cli._flags import CommonOptions, pick
+from nunbit.cli._layer_lines import layer_lines
 from nunbit.cli._network_facts import (
     layer_facts,
     network_facts,
     option_texts,
-    other_names,
-    short_count,
     weight_facts,
 )
+from nunbit.cli._network_list import left_out_lines, list_lines
 from nunbit.cli._output import Output
 from nunbit.cli._places import check_parent
 from nunbit.errors import OptionError
 from nunbit.options import Option, Options
 
 if TYPE_CHECKING:
-    from nunbit.networks import Description, Layer, NetworkInfo
+    from nunbit.networks import NetworkInfo
 
 __all__ = ["NetworksOptions", "networks"]
 
-WIDTH = 100
-"""Of the list of all networks, in characters."""
-GAP = "  "
+WIDTH, LEAST_WIDTH = 100, 80
+"""In characters: where there is no terminal, and in the narrowest one."""
 
 
 @dataclass(frozen=True)
@@ -77,30 +76,47 @@ class NetworksOptions(Options):
 def networks(name: str | None, given: dict[str, Any]) -> int:
     """List the networks, or show one layer by layer.
 
-    Counted are weights and biases, multiplications with their addition for one picture,
-    pixels that one value sees per side, and what each layer writes (float32).
+    With nunbit[timm] installed, timm/NAME shows a network of timm.
+
+    Counted are weights and biases; multiplications with their addition;
+    what each layer writes (float32), all for one picture; and how many
+    pixels one value sees per side.
     """
     output = Output(as_json=CommonOptions(**pick(CommonOptions, given)).json)
-    options = NetworksOptions(**pick(NetworksOptions, given))
+    own = pick(NetworksOptions, given)
+    options = NetworksOptions(**own)
+    if options.weights:
+        _refuse_beside_weights([each for each in own if each != "weights"])
+        _weights(name, output)
+        return 0
     if name is None and (options.plot is not None or options.network_option):
         flag = "--plot" if options.plot is not None else "--network-option"
         raise OptionError(f"`{flag}` needs a network: `nunbit networks vgg-d {flag} ...`.")
-    if options.weights:
-        _weights(name, output)
-    elif name is None:
+    if name is None:
         _list(options, output)
     else:
         _show(name, options, output)
     return 0
 
 
+def _refuse_beside_weights(others: Sequence[str]) -> None:
+    if others:
+        flags = ", ".join(f"`--{each.replace('_', '-')}`" for each in others)
+        raise OptionError(
+            f"`--weights` lists published weights as they are; {flags} would change nothing "
+            f"there. Leave out either `--weights` or {flags}."
+        )
+
+
+def _width() -> int:
+    return max(LEAST_WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+
+
 def _list(options: NetworksOptions, output: Output) -> None:
     from nunbit.networks import describe, find_network, network_names
 
-    groups: dict[str, list[tuple[NetworkInfo, Description]]] = {}
-    left_out, data = [], []
+    members, left_out = [], []
     for name in network_names():
-        info = find_network(name)
         try:
             shown = describe(
                 name,
@@ -113,76 +129,40 @@ def _list(options: NetworksOptions, output: Output) -> None:
         except ValueError as error:  # one that is made for larger pictures
             if options.image_size is None:
                 raise
-            left_out.append(f"{name}: {error}")
+            left_out.append((name, str(error)))
             continue
-        groups.setdefault(info.source, []).append((info, shown))
-        data.append(network_facts(info, shown))
-    _print_groups(groups, output)
-    for each in left_out:
-        output.say(f"left out: {each}")
-    output.result({"networks": data, "left_out": left_out})
-
-
-def _print_groups(groups: dict[str, list[tuple[NetworkInfo, Description]]], output: Output) -> None:
-    texts: list[tuple[str, list[list[str]]]] = []
-    for source, members in sorted(groups.items(), key=lambda group: group[1][0][0].year):
-        reported = [re.sub(r" *\([^()]*\)", "", info.reported) for info, _ in members]
-        ends = {match[0] if (match := re.search(r" on \S+$", r)) else r for r in reported if r}
-        common = ends.pop() if len(ends) == 1 and len(members) > 1 else ""
-        common = common if common.startswith(" on ") else ""
-        rows = [
-            [
-                ", ".join([info.name, *other_names(info)]),
-                "×".join(map(str, shown.input)),
-                f"{shown.parameters:,}",
-                short_count(shown.multiply_adds),
-                text.removesuffix(common),
-            ]
-            for (info, shown), text in zip(members, reported, strict=True)
-        ]
-        texts.append((source + (f"; reported{common}" if common else ""), rows))
-    header = ["network", "input", "parameters", "mult-adds", "reported"]
-    every = [row for _, rows in texts for row in rows]
-    widths = [max(len(row[k]) for row in [header, *every]) for k in range(4)]
-    room = WIDTH - sum(widths) - 4 * len(GAP)
-    output.say(_line(header, widths, room))
-    for heading, rows in texts:
-        output.say()
-        output.say(textwrap.shorten(heading, WIDTH, placeholder=" …"))
-        for row in rows:
-            output.say(_line(row, widths, room))
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], room: int) -> str:
-    name, size, parameters, multiply_adds, reported = cells
-    return GAP.join(
-        [
-            f"{name:{widths[0]}}",
-            f"{size:{widths[1]}}",
-            f"{parameters:>{widths[2]}}",
-            f"{multiply_adds:>{widths[3]}}",
-            textwrap.shorten(reported, room, placeholder=" …"),
-        ]
-    ).rstrip()
+        members.append((find_network(name), shown))
+    for line in [*list_lines(members, _width()), *left_out_lines(left_out, _width())]:
+        output.say(line)
+    output.result(
+        {
+            "networks": [network_facts(info, shown) for info, shown in members],
+            "left_out": [f"{name}: {said}" for name, said in left_out],
+        }
+    )
 
 
 def _show(name: str, options: NetworksOptions, output: Output) -> None:
     from nunbit.networks import describe, find_network, published_weights, read_network_options
-    from nunbit.transfer.meter import size_text
 
     info = find_network(name)
     if options.plot is not None:
-        from nunbit.report.architecture import check_drawing_place, write_drawing
+        from nunbit.report.architecture import check_drawing_place
 
         _check_plot(options.plot)
         check_drawing_place(options.plot)
+    chosen = read_network_options(info, options.network_option)
     shown = describe(
         name,
         outputs=options.outputs,
         channels=options.channels,
         image_size=options.image_size,
-        options=read_network_options(info, options.network_option),
+        options=chosen,
     )
+    if options.plot is not None:  # first of all: a reader of the text may leave early
+        from nunbit.report.architecture import write_drawing
+
+        write_drawing(shown, options.plot, title=info.title)
     weights = [each.name for each in published_weights() if each.network == info.name]
     facts = {
         "Network": f"{info.name}: {info.title}",
@@ -192,28 +172,20 @@ def _show(name: str, options: NetworksOptions, output: Output) -> None:
         "Weights": ", ".join(weights),
         "Input": "×".join(map(str, shown.input)),
     }
-    output.facts({key: text for key, text in facts.items() if text})
-    helps = option_texts(info)
-    for key, default in info.options.items():
-        text = f"{key}={_as_typed(default)}{GAP}{helps.get(key, '')}".rstrip()
-        first, later = ("Options" if key == next(iter(info.options)) else ""), " " * 16
-        output.say(textwrap.fill(f"{first:12}{text}", WIDTH, subsequent_indent=later))
+    facts = {key: text for key, text in facts.items() if text}
+    output.facts(facts)
+    in_use = {**info.options, **chosen}
+    for line in _option_lines(info, in_use, max(map(len, facts))):
+        output.say(line)
     output.say()
-    header = ["layer", "kind", "output", "parameters", "multiply-adds", "sees", "memory"]
-    rows = [_row(layer) for layer in shown.layers]
-    total = f"{shown.parameters:,}", f"{shown.multiply_adds:,}"
-    rows.append(["total", "", "", *total, "", size_text(shown.memory_bytes)])
-    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
-    for row in [header, *rows]:
-        cells = [f"{row[k]:{'<' if k < 2 else '>'}{widths[k]}}" for k in range(len(row))]
-        output.say(GAP.join(cells).rstrip())
+    for line in layer_lines(shown, _width()):
+        output.say(line)
     if options.plot is not None:
-        write_drawing(shown, options.plot, title=info.title)
         output.say(f"\ndrawn in {options.plot}")
     output.result(
         {
             **network_facts(info, shown),
-            "options": dict(info.options),
+            "options": in_use,
             "weights": weights,
             "memory_bytes": shown.memory_bytes,
             "plot": options.plot,
@@ -223,6 +195,8 @@ def _show(name: str, options: NetworksOptions, output: Output) -> None:
 
 
 def _check_plot(place: str) -> None:
+    if not place.strip():
+        raise OptionError("`--plot` is empty. Give the drawing a name: `--plot network.svg`.")
     path = Path(place)
     if path.is_dir():
         raise OptionError(
@@ -234,22 +208,6 @@ def _check_plot(place: str) -> None:
             f"`--plot {place}`: the drawing is an SVG. Pass `--plot {path.with_suffix('.svg')}`."
         )
     check_parent("--plot", place)
-
-
-def _row(layer: Layer) -> list[str]:
-    from nunbit.transfer.meter import size_text
-
-    sees = layer.receptive_field
-    field = sees if isinstance(sees, str) else "×".join(map(str, dict.fromkeys(sees or ())))
-    return [
-        layer.name,
-        layer.kind,
-        "×".join(map(str, layer.output)),
-        f"{layer.parameters:,}",
-        f"{layer.multiply_adds:,}",
-        field,
-        size_text(layer.memory_bytes) if layer.memory_bytes else "",
-    ]
 
 
 def _weights(name: str | None, output: Output) -> None:
@@ -277,5 +235,24 @@ def _weights(name: str | None, output: Output) -> None:
     output.result({"weights": [weight_facts(each) for each in chosen]})
 
 
+def _option_lines(info: NetworkInfo, in_use: Mapping[str, object], wide: int) -> list[str]:
+    """Return the options with their values, aligned with the facts above them."""
+    helps = option_texts(info)
+    lines: list[str] = []
+    for key, value in in_use.items():
+        first = "" if lines else "Options"
+        text = f"{key}={_as_typed(value)}  {helps.get(key, '').replace('`', '')}".rstrip()
+        lines += textwrap.wrap(
+            text,
+            _width(),
+            initial_indent=f"{first:{wide}}  ",
+            subsequent_indent=" " * (wide + 6),
+            break_on_hyphens=False,
+        )
+    return lines
+
+
 def _as_typed(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

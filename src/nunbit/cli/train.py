@@ -105,14 +105,14 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
     from nunbit.augment import choose_augment
     from nunbit.create import create_model_for
     from nunbit.evaluation.finish import finish
-    from nunbit.networks import find_network, open_weights, read_network_options
+    from nunbit.networks import check_split, find_network, open_weights, read_network_options
     from nunbit.runs import RunFolder
     from nunbit.training.device import find_device, find_parts
     from nunbit.training.fit import fit
 
     # What can be wrong without any picture is said before pictures are read.
     own = read_network_options(find_network(network.network), network.network_option)
-    find_parts(find_device(training.device), training.split_model)
+    check_split(network.network, find_parts(find_device(training.device), training.split_model))
     weights = None if network.weights is None else open_weights(network.network, network.weights)
     if weights is not None and weights.image_size is not None and "image_size" not in asked:
         data = replace(data, image_size=weights.image_size)
@@ -124,7 +124,7 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
     model = create_model_for(
         pictures,
         network=network.network,
-        head=network.head,
+        head=network.head if "head" in asked else None,
         weights=weights,
         network_options=own,
         seed=training.seed,
@@ -159,7 +159,9 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
     differ = [
         f"{name} was {kept[name]!r}, got {value!r}"
         for name, value in _plain({**_read_file(given.get("options")), **given}).items()
-        if name in kept and name not in WHERE and value not in (kept[name], "auto")
+        if name in kept
+        and name not in WHERE
+        and _canonical(name, value) not in (kept[name], "auto")
     ]
     if not record["origin"]:
         raise OptionError(
@@ -215,6 +217,17 @@ def _as_typed(options: Mapping[str, Any]) -> list[str]:
         f"{name}={json.dumps(value) if not isinstance(value, str) else value}"
         for name, value in options.items()
     ]
+
+
+def _canonical(name: str, value: Any) -> Any:
+    """Return an option as a run keeps it: one of several names, a file without its folder."""
+    if name == "network":
+        from nunbit.networks import find_network
+
+        return find_network(value).name
+    if name == "weights" and isinstance(value, str):
+        return Path(value).name
+    return value
 
 
 def _weights_of(record: Mapping[str, Any]) -> str | None:

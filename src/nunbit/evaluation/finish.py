@@ -136,13 +136,23 @@ def describe_facts(model: Model, pictures: Pictures, history: History) -> dict[s
         counts.append(f"{len(pictures.validation):,} to validate")
     if pictures.test is not None:
         counts.append(f"{len(pictures.test):,} to test")
+    began = model.facts.get("weights")
+    weights = {"Began with": _weights_text(began)} if began else {}
     return {
         "Pictures": ", ".join(counts),
         "Classes": f"{len(model.classes)}",
         "Seen as": f"{made.image_size}×{made.image_size} "
         f"{'grey' if made.channels == 1 else 'RGB'}, fit: {made.fit}",
         "Network": f"{model.network_name}, {model.parameters:,} parameters",
+        **weights,
         "Training": f"{len(history.epochs)} epochs in {history.seconds:,.1f} s, "
         f"{history.images_per_second:,.0f} pictures/s",
         "Computed on": history.plan,
     }
+
+
+def _weights_text(began: Mapping[str, str]) -> str:
+    """Return which weights a run began with; a file is told by its hash, not by its place."""
+    name = began.get("published_as") or began.get("file") or began.get("name", "")
+    digits = began.get("sha256", "")[:8]
+    return f"weights {name}" + (f" (SHA-256 {digits}…)" if digits else "")

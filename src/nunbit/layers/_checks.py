@@ -29,9 +29,12 @@ def want_sizes(**sizes: Size) -> list[str]:
 
 def want_number(name: str, value: object, *, low: float, high: float = math.inf) -> list[str]:
     """Return what is wrong: a number within ``low``..``high``."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and low <= value <= high:  # type: ignore[arg-type, operator]
-        return []
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            if math.isfinite(value) and low <= value <= high:
+                return []
+        except OverflowError:  # a whole number beyond the largest float
+            pass
     limits = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
     return [f"{name} is {value!r}, expected a number {limits}"]
 

@@ -15,7 +15,7 @@ from nunbit.networks import (
     resnet_cifar,
     vgg,
 )
-from nunbit.networks._options import read_network_options
+from nunbit.networks._options import option_fields, read_network_options
 from nunbit.networks._outputs import WithAuxiliary, split_auxiliary
 from nunbit.networks._pretrained import Pretrained, open_weights
 from nunbit.networks._published import PublishedWeights, find_weights, published_weights
@@ -28,7 +28,7 @@ from nunbit.networks._registry import (
     register,
     replace_head,
 )
-from nunbit.networks._split import split_network
+from nunbit.networks._split import check_split, split_network
 from nunbit.networks._table import (
     Description,
     Layer,
@@ -37,7 +37,7 @@ from nunbit.networks._table import (
     describe,
     layer_table,
 )
-from nunbit.networks._weights import convert_keys, head_outputs, load_weights
+from nunbit.networks._weights import convert_keys, head_outputs, load_weights, weights_fit
 
 __all__ = [
     "Description",
@@ -47,6 +47,7 @@ __all__ = [
     "PublishedWeights",
     "Step",
     "WithAuxiliary",
+    "check_split",
     "convert_keys",
     "count_parameters",
     "create_network",
@@ -59,12 +60,14 @@ __all__ = [
     "network_heads",
     "network_names",
     "open_weights",
+    "option_fields",
     "published_weights",
     "read_network_options",
     "register",
     "replace_head",
     "split_auxiliary",
     "split_network",
+    "weights_fit",
 ]
 
 _FILES = (

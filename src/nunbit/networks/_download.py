@@ -67,7 +67,8 @@ def _what(weights: PublishedWeights) -> str:
 def _by_hand(weights: PublishedWeights) -> str:
     return (
         f"Get {weights.urls[0]} and put it at `{weights.path}`, or set {MIRROR} "
-        f'to a folder of the web that has it, or pass its place: `weights="PATH/{weights.file}"`.'
+        "to a folder of the web that has it, or say where it is: "
+        f'`--weights PATH/{weights.file}`, in Python `weights="PATH/{weights.file}"`.'
     )
 
 

@@ -10,6 +10,8 @@ many pixels lie between two neighbours (the jump), per axis of the picture:
     sum, concatenation  the larger of both
     dense, global pool  everything: infinite
 
+A picture written as one line, pixel by pixel, has one axis from then on: the line.
+
 Padding counts as picture, so that a field may be larger than the picture. What a
 normalisation learns from the whole map, such as its mean, is not counted.
 
@@ -23,15 +25,19 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from nunbit.errors import ShapeError
 from nunbit.networks._reshaped import axes_after_reshape
-from nunbit.networks._windows import Window, quick_output, spread
+from nunbit.networks._windows import Window, spread
 
-__all__ = ["FieldMode", "Flow"]
+__all__ = ["Field", "FieldMode", "Flow"]
+
+Field = tuple[int | Literal["all"], ...] | Literal["all"]
+"""Pixels per axis of the picture; ``"all"`` alone where that holds for every axis."""
 
 Number = Fraction | float
 """Whole, or a part where adaptive pooling does not divide; infinite where all is seen."""
@@ -45,6 +51,14 @@ RESHAPING = ("flatten", "reshape", "view", "unflatten", "squeeze", "unsqueeze")
 MERGING = ("add", "sub", "rsub", "mul", "cat", "concat", "stack", "maximum", "minimum")
 """Operations that join branches; :class:`FieldMode` tells its owner."""
 
+MIXING = (
+    *("lstm", "gru", "rnn_tanh", "rnn_relu", "einsum"),
+    *("multi_head_attention_forward", "scaled_dot_product_attention"),
+)
+"""Operations after which every value may have seen everything."""
+READING = ("bool", "int", "float", "index", "item", "tolist")
+"""Operations that turn values into Python's: a way that depends on them cannot be followed."""
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -55,44 +69,60 @@ class Flow:
         jump: Likewise.
         axes: Per dimension of the tensor, which axes of the picture lie along it.
         source: Number of the step that made it.
+        line: Field and jump along the line that the picture was written as, once a window
+            slid over it; they replace those per axis.
     """
 
     field: tuple[Number, ...]
     jump: tuple[Number, ...]
     axes: tuple[frozenset[int], ...]
     source: int
+    line: tuple[Number, Number] | None = None
 
     @property
-    def pixels(self) -> tuple[int, ...] | None:
-        """The field in whole pixels; None where everything is seen."""
-        if math.inf in self.field:
-            return None
-        return tuple(math.ceil(each) for each in self.field)
+    def pixels(self) -> Field:
+        """The field in whole pixels."""
+        if set(self.field) == {math.inf}:
+            return "all"
+        shown = self.field if self.line is None else self.line[:1]
+        return tuple("all" if each == math.inf else math.ceil(each) for each in shown)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether each value is one pixel, and neighbours are neighbours in the picture."""
+        return self.line is None and {*self.field, *self.jump} == {1}
 
     def seeing_all(self, axes: frozenset[int]) -> Flow:
-        """Return the same with infinite fields along some axes."""
+        """Return the same with infinite fields along some axes; a line is seen whole or not."""
+        if self.line is not None and axes:
+            axes = frozenset(range(len(self.field)))
         field = tuple(math.inf if k in axes else r for k, r in enumerate(self.field))
-        return replace(self, field=field)
+        return replace(self, field=field, line=None if axes else self.line)
 
 
 class FieldMode(TorchFunctionMode):
     """Follows the tensors of a pass; what it knows of one is at :meth:`flow`.
 
     Args:
-        images: (B, C, H, W) or (B, C, T), the input of the pass.
+        images: (B, C, H, W) or (B, C, T), the input of the pass; B may be 0.
         on_merge: Called with the name of an operation that joins branches, the steps that
-            made its inputs, and its output; returns the number of the new step. It is
-            asked outside of layers only: see :attr:`depth`.
+            made its inputs, its output, and what that sees; returns the number of the
+            new step. It is asked outside of layers only: see :attr:`depth`.
+        on_weight: Called with each weight that is used outside of layers.
     """
 
     def __init__(
-        self, images: Tensor, *, on_merge: Callable[[str, Sequence[int], Tensor], int]
+        self,
+        images: Tensor,
+        *,
+        on_merge: Callable[[str, Sequence[int], Tensor, Field], int],
+        on_weight: Callable[[Tensor], None],
     ) -> None:
         super().__init__()
         count = images.ndim - 2
         axes = (frozenset[int](), frozenset[int](), *(frozenset({k}) for k in range(count)))
         one: tuple[Number, ...] = (Fraction(1),) * count
-        self.on_merge = on_merge
+        self.on_merge, self.on_weight = on_merge, on_weight
         self.depth = 0
         # The tensors are kept too: the number of one that is gone may be given again.
         self._known: dict[int, tuple[Tensor, Flow]] = {}
@@ -109,18 +139,28 @@ class FieldMode(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
-        quick = quick_output(getattr(func, "__name__", ""), args, named)
-        made = func(*args, **named) if quick is None else quick
+        name = getattr(func, "__name__", "").strip("_")
         flows = [flow for each in tensors((args, named)) if (flow := self.flow(each))]
-        outputs = [each for each in tensors(made) if each.ndim > 0]
+        if flows and name in READING:
+            raise ShapeError(
+                "the layer table cannot follow a network whose way depends on the values in a "
+                "picture (an `if` on a tensor, `.item()` and the like): it knows shapes, not "
+                "values. Write it with tensor operations, such as `torch.where`."
+            )
+        made = func(*args, **named)
+        outputs = list(tensors(made))
+        if outputs and self.depth == 0:
+            for each in tensors((args, named)):
+                if isinstance(each, nn.Parameter):
+                    self.on_weight(each)
         if not flows or not outputs:
             return made
-        name = getattr(func, "__name__", "").strip("_")
         sources = list(dict.fromkeys(flow.source for flow in flows))
         for output in outputs:
             flow = self._after(name, args, named, output)
             if len(sources) > 1 and self.depth == 0:
-                flow = replace(flow, source=self.on_merge(name, sources, output))
+                step = self.on_merge(_plain(name), sources, output, flow.pixels)
+                flow = replace(flow, source=step)
             self.keep(output, flow)
         return made
 
@@ -133,12 +173,18 @@ class FieldMode(TorchFunctionMode):
             return slide(flow, Window.of_call(name, args, named, first), name)
         if name.startswith("adaptive_"):
             return adapt(flow, first.shape, output.shape)
-        if name in ("linear", "matmul", "bmm"):
+        if name in MIXING:
+            return _mixed(flow, output.ndim)
+        if name in ("matmul", "bmm", "rmatmul"):
+            one, other = list(tensors((args, named)))[:2]
+            return self._product(*((other, one) if name == "rmatmul" else (one, other)), output)
+        if name == "linear":
             flow = flow.seeing_all(flow.axes[-1])
             return replace(flow, axes=(*flow.axes[:-1], frozenset()))
         if name in REDUCING and not any(isinstance(each, Tensor) for each in args[1:]):
             return reduce(flow, _dimension(args, named), output.ndim)
         if name in RESHAPING:
+            _check_batch(first.shape, output.shape)
             return replace(flow, axes=axes_after_reshape(flow.axes, first.shape, output.shape))
         if name in ("transpose", "permute", "swapaxes", "movedim"):
             order = _order(name, args, named, first.ndim)
@@ -149,6 +195,41 @@ class FieldMode(TorchFunctionMode):
             return flow
         every = [(each, found) for each in tensors((args, named)) if (found := self.flow(each))]
         return merge([found for _, found in every], [e.shape for e, _ in every], output.shape, name)
+
+    def _product(self, one: Tensor, other: Tensor, output: Tensor) -> Flow:
+        """Return what follows a product of matrices: all along what is summed is seen."""
+        left, right = self.flow(one), self.flow(other)
+        rank, none = output.ndim, frozenset[int]()
+        parts, summed = [], none
+        for flow, keeps, along in ((left, -2, -1), (right, -1, -2)):
+            if flow is None:
+                continue
+            if min(one.ndim, other.ndim) < 2:
+                return _mixed(flow, rank)
+            axes = [none] * (rank - len(flow.axes)) + [*flow.axes[:-2], none, none]
+            axes[keeps] = flow.axes[keeps]
+            summed |= flow.axes[along]
+            parts.append(replace(flow, axes=tuple(axes)))
+        return merge(parts, [output.shape] * len(parts), output.shape, "mul").seeing_all(summed)
+
+
+def _mixed(flow: Flow, rank: int) -> Flow:
+    everything = frozenset(range(len(flow.field)))
+    axes = flow.axes if len(flow.axes) == rank else (frozenset[int](),) * rank
+    return replace(flow, axes=axes).seeing_all(everything)
+
+
+def _check_batch(before: Sequence[int], after: Sequence[int]) -> None:
+    """Refuse to guess what became of a batch of 0 that was joined with something else."""
+    one, other = (math.prod(n for n in shape if n) for shape in (before, after))
+    if one != other:
+        raise ShapeError(f"{tuple(before)} became {tuple(after)}.")
+
+
+def _plain(name: str) -> str:
+    """Return ``add`` for ``a + b``, ``a += b`` and ``add``, and so on."""
+    short = name[1:]
+    return short if name[:1] in ("i", "r") and short in ("add", "sub", "mul", "truediv") else name
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
@@ -166,27 +247,36 @@ def tensors(value: Any) -> Iterator[Tensor]:
 def slide(flow: Flow, window: Window, name: str) -> Flow:
     """Return what follows a window; a convolution mixes the channels besides."""
     rank = len(window.size)
-    field, jump = list(flow.field), list(flow.jump)
+    field, jump, line = list(flow.field), list(flow.jump), flow.line
     everything: frozenset[int] = frozenset()
+    is_transposed = "transpose" in name
     for k, along in enumerate(flow.axes[-rank:]):
-        size, stride, dilation = window.size[k], window.stride[k], window.dilation[k]
-        if len(along) > 1 and size > 1:  # a map written as one line: neighbours may be far apart
-            everything |= along
-        elif len(along) == 1:
+        step = (window.size[k], window.stride[k], window.dilation[k])
+        if len(along) > 1 and (line is not None or flow.is_fresh):
+            start, apart = line or (Fraction(1), Fraction(1))
+            line = _slid(start, apart, step, is_transposed)
+        elif step[:2] != (1, 1) and (len(along) > 1 or (along and line is not None)):
+            everything |= along  # a map written as one line: neighbours may be far apart
+        elif along:
             axis = next(iter(along))
-            if "transpose" in name:
-                reach = math.ceil((dilation * (size - 1) + 1) / stride) - 1
-                field[axis] += reach * jump[axis]
-                jump[axis] = jump[axis] / stride
-            else:
-                field[axis] += dilation * (size - 1) * jump[axis]
-                jump[axis] = jump[axis] * stride
-    after = replace(flow, field=tuple(field), jump=tuple(jump))
+            field[axis], jump[axis] = _slid(field[axis], jump[axis], step, is_transposed)
+    after = replace(flow, field=tuple(field), jump=tuple(jump), line=line)
     if name.startswith("conv"):
         everything |= flow.axes[-rank - 1]
         channels = (*flow.axes[: -rank - 1], frozenset[int](), *flow.axes[-rank:])
         after = replace(after, axes=channels)
     return after.seeing_all(everything)
+
+
+def _slid(
+    field: Number, jump: Number, step: tuple[int, int, int], is_transposed: bool
+) -> tuple[Number, Number]:
+    """Return field and jump after a window along one axis."""
+    size, stride, dilation = step
+    if is_transposed:
+        reach = math.ceil((dilation * (size - 1) + 1) / stride) - 1
+        return field + reach * jump, jump / stride
+    return field + dilation * (size - 1) * jump, jump * stride
 
 
 def adapt(flow: Flow, before: Sequence[int], after: Sequence[int]) -> Flow:
@@ -201,7 +291,8 @@ def adapt(flow: Flow, before: Sequence[int], after: Sequence[int]) -> Flow:
             is_global = places == 1 or len(along) > 1
             field[axis] = math.inf if is_global else field[axis] + (window - 1) * jump[axis]
             jump[axis] = jump[axis] * Fraction(cells, places)
-    return replace(flow, field=tuple(field), jump=tuple(jump))
+    whole = frozenset(axis for axis, each in enumerate(field) if each == math.inf)
+    return replace(flow, field=tuple(field), jump=tuple(jump)).seeing_all(whole)
 
 
 def reduce(flow: Flow, dimension: Any, rank: int) -> Flow:
@@ -224,7 +315,7 @@ def index(flow: Flow, key: Any, rank: int) -> Flow:
     rest = [slice(None)] * (len(flow.axes) - taken)
     at = keys.index(Ellipsis) if Ellipsis in keys else len(keys)
     keys[at : at + 1] = rest
-    jump, axes, place = list(flow.jump), [], 0
+    jump, line, axes, place = list(flow.jump), flow.line, [], 0
     for each in keys:
         if each is None:
             axes.append(frozenset[int]())
@@ -235,7 +326,9 @@ def index(flow: Flow, key: Any, rank: int) -> Flow:
             axes.append(along)
             for axis in along:
                 jump[axis] = jump[axis] * (each.step or 1)
-    return replace(flow, jump=tuple(jump), axes=tuple(axes))
+            if line is not None and along:
+                line = (line[0], line[1] * (each.step or 1))
+    return replace(flow, jump=tuple(jump), axes=tuple(axes), line=line)
 
 
 def merge(
@@ -260,7 +353,11 @@ def merge(
             everything |= frozenset(range(len(first.field)))
     field = tuple(max(column) for column in zip(*(f.field for f in flows), strict=True))
     jump = tuple(max(column) for column in zip(*(f.jump for f in flows), strict=True))
-    return Flow(field, jump, tuple(axes), first.source).seeing_all(everything)
+    lines = [flow.line for flow in flows if flow.line is not None]
+    line = (max(r for r, _ in lines), max(j for _, j in lines)) if lines else None
+    if line is not None and any(flow.line is None and not flow.is_fresh for flow in flows):
+        everything = frozenset(range(len(field)))
+    return Flow(field, jump, tuple(axes), first.source, line).seeing_all(everything)
 
 
 def _dimension(args: Any, named: dict[str, Any]) -> Any:

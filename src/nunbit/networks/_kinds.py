@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["kind_of"]
+__all__ = ["TRANSPOSED", "kind_of"]
 
 NAMES: dict[type[nn.Module], str] = {
     nn.Linear: "dense",
@@ -28,6 +28,7 @@ DROPOUTS: dict[type[nn.Module], str] = {
     nn.AlphaDropout: "alpha dropout",
 }
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 ADAPTIVE_AVERAGE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
@@ -44,7 +45,7 @@ def kind_of(module: nn.Module) -> str:
     own = getattr(module, "kind", None)
     if isinstance(own, str):
         return own
-    if isinstance(module, CONVOLUTIONS):
+    if isinstance(module, (*CONVOLUTIONS, *TRANSPOSED)):
         return _convolution(module)
     if isinstance(module, (*MAX_POOLS, *AVERAGE_POOLS)):
         return _pooling(module)
@@ -66,13 +67,16 @@ def kind_of(module: nn.Module) -> str:
 def _convolution(module: Any) -> str:
     rank = len(module.kernel_size)
     text = f"conv {_by(module.kernel_size)}" if rank > 1 else f"conv1d {module.kernel_size[0]}"
+    text = f"transposed {text}" if isinstance(module, TRANSPOSED) else text
     text += f", stride {_one(module.stride)}" if set(module.stride) != {1} else ""
     padding = module.padding
     padded = padding if isinstance(padding, str) else _one(padding)
     text += f", padding {padded}" if padded not in ("0", "valid") else ""
     text += f", dilation {_one(module.dilation)}" if set(module.dilation) != {1} else ""
-    is_split = 1 < module.groups < module.in_channels
-    return text + (f", {module.groups} groups" if is_split else "")
+    if module.groups == 1:
+        return text
+    is_depthwise = module.groups == module.in_channels
+    return text + (", depthwise" if is_depthwise else f", {module.groups} groups")
 
 
 def _pooling(module: Any) -> str:

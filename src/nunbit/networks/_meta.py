@@ -1,4 +1,4 @@
-"""Networks on the meta device: shapes without values, made without taking memory."""
+"""Networks without values: made on the meta device, copied with empty weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ SETTERS = frozenset(
 class WithoutValues(TorchFunctionMode):
     """Tensors on the meta device have no values to set: initialising them does nothing.
 
-    The device would find that out too, but slowly: see ``_windows.py``.
+    The device would find that out too, but slowly: its kernels are Python and load half
+    of PyTorch's compiler.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -37,12 +38,22 @@ class WithoutValues(TorchFunctionMode):
         return func(*args, **named)
 
 
-def ghost_of(network: nn.Module) -> nn.Module:
-    """Copy a network to the meta device without copying a weight; shared weights stay shared."""
+def ghost_of(network: nn.Module, device: str) -> nn.Module:
+    """Copy a network without its values; shared weights stay shared.
+
+    Weights are float32 whatever they were, and only reserved: memory that is never
+    written is never taken. Whole numbers may be places and are 0.
+    """
     memo: dict[int, Any] = {}
     for parameter in network.parameters():
-        empty = torch.empty_like(parameter, device="meta")
+        empty = _without_values(parameter, device)
         memo[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
     for buffer in network.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+        memo[id(buffer)] = _without_values(buffer, device)
     return copy.deepcopy(network, memo)
+
+
+def _without_values(tensor: Tensor, device: str) -> Tensor:
+    if tensor.is_floating_point():
+        return torch.empty(tensor.shape, device=device)
+    return torch.zeros(tensor.shape, device=device, dtype=tensor.dtype)

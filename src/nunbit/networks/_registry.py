@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -88,6 +89,10 @@ def register(*infos: NetworkInfo) -> Callable[[type[nn.Module]], type[nn.Module]
       a dense network's only one is the picture;
     * ``classify(maps)``: from the last of them to (B, outputs);
     * ``head``: the last layer, an ``nn.Linear``, which may be replaced.
+
+    Its own options carry an :class:`~nunbit.options.Option` each, with a sentence and a
+    range: ``width: Annotated[int, Option("Filters.", low=1, high=1024)] = 64``.
+    :func:`create_network` checks them, so that the class need not.
     """
 
     def add(make: type[nn.Module]) -> type[nn.Module]:
@@ -110,21 +115,36 @@ def network_names() -> list[str]:
 def find_network(name: str) -> NetworkInfo:
     """Return what is known of a network, by its name or another one.
 
+    Capitals, ``-`` and ``_`` make no difference: ``LeNet5`` is ``lenet-5``.
+
     Raises:
-        OptionError: No network has that name; the nearest one is named.
+        OptionError: No network has that name; the nearest one is named, or the members of
+            the family that has it.
         MissingExtraError: The name is ``timm/NAME``, and timm is not installed.
     """
-    name = _ALIASES.get(name, name)
     if name.startswith("timm/"):
         from nunbit.networks._timm import timm_info
 
         return timm_info(name)
-    if name not in _NETWORKS:
-        raise OptionError(
-            f"unknown network `{name}`.{did_you_mean(name, [*_NETWORKS, *_ALIASES])} "
-            f"`nunbit networks` lists all {len(_NETWORKS)}."
-        )
-    return _NETWORKS[name]
+
+    def plain(text: str) -> str:
+        return re.sub(r"[-_]", "", text.lower())
+
+    owners = {each: each for each in _NETWORKS} | _ALIASES
+    own = owners.get(name) or {plain(key): owner for key, owner in owners.items()}.get(plain(name))
+    if own is not None:
+        return _NETWORKS[own]
+    ways_out = did_you_mean(name, owners)
+    members: dict[str, str] = {}
+    for key, owner in owners.items():
+        family = re.match(r"[a-z]*", key)
+        if family is not None and family[0] and family[0] == plain(name):
+            members.setdefault(owner, key if key == owner else f"{owner} ({key})")
+    if members:
+        ways_out = f" It is a family; name one of it: {', '.join(members.values())}."
+    raise OptionError(
+        f"unknown network `{name}`.{ways_out} `nunbit networks` lists all {len(_NETWORKS)}."
+    )
 
 
 def create_network(
@@ -139,7 +159,8 @@ def create_network(
     """Make a network with fresh weights that depend on the seed alone.
 
     Raises:
-        OptionError: Unknown network, unknown option of it, or pictures too small.
+        OptionError: Unknown network, or an option that it has not or does not take so.
+        ShapeError: The pictures are too small.
     """
     info = find_network(name)
     chosen = check_network_options(info, options or {})
@@ -159,15 +180,25 @@ def network_heads(network: nn.Module) -> tuple[str, ...]:
     return heads
 
 
-def replace_head(network: nn.Module, outputs: int) -> None:
+def replace_head(network: nn.Module, outputs: int, *, seed: int = 0) -> None:
     """Give a network fresh last layers for another number of classes.
+
+    The network of a :class:`nunbit.Model` has as many outputs as its task says: change
+    that, too, or make the model anew with ``create_model(..., classes=...)``.
 
     Args:
         outputs: At least 1.
+        seed: The weights of the layers depend on it alone.
+    Raises:
+        OptionError: ``outputs`` is no number, or below 1.
     """
-    for path in network_heads(network):
-        parent, _, name = path.rpartition(".")
-        place = network.get_submodule(parent)
-        old = getattr(place, name)
-        fresh = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
-        setattr(place, name, fresh.to(old.weight.device, old.weight.dtype))
+    if not isinstance(outputs, int) or isinstance(outputs, bool) or outputs < 1:
+        raise OptionError(f"a last layer has at least 1 output, got {outputs!r}.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "head"))
+        for path in network_heads(network):
+            parent, _, name = path.rpartition(".")
+            place = network.get_submodule(parent)
+            old = getattr(place, name)
+            fresh = nn.Linear(old.in_features, outputs, bias=old.bias is not None)
+            setattr(place, name, fresh.to(old.weight.device, old.weight.dtype))

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from nunbit.errors import OptionError
+from nunbit.networks._registry import find_network
 
-__all__ = ["split_network"]
+__all__ = ["check_split", "split_network"]
 
 
 def split_network(network: nn.Module, devices: Sequence[torch.device], *, name: str) -> None:
@@ -24,15 +25,24 @@ def split_network(network: nn.Module, devices: Sequence[torch.device], *, name: 
     Raises:
         OptionError: The network has another number of parts.
     """
+    check_split(name, devices)
     if len(devices) == 1:
         network.to(devices[0])
-        return
-    parts = getattr(network, "splits", 1)
-    if parts != len(devices):
+    else:
+        network.split_over(devices)  # type: ignore[operator]  # a method of those with `splits`
+
+
+def check_split(name: str, devices: Sequence[torch.device]) -> None:
+    """Refuse to split a network in more parts than it has, before it is made.
+
+    Raises:
+        OptionError: It has another number of parts.
+    """
+    parts = getattr(find_network(name).make, "splits", 1)
+    if len(devices) not in (1, parts):
         can = "is one part" if parts == 1 else f"has {parts} parts"
         raise OptionError(
             f"network `{name}` {can} and cannot be split over {len(devices)} devices. Leave "
             f"`--split-model` out{f', or pass `--split-model {parts}`' if parts > 1 else ''}; "
             "`alexnet` can be split in 2."
         )
-    network.split_over(devices)  # type: ignore[operator]  # a method of those with `splits`

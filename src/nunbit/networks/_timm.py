@@ -10,11 +10,13 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from nunbit.errors import MissingExtraError, ModelFileError, OptionError, name_list
+from nunbit.options import Option
 from nunbit.transfer import OFFLINE, is_offline
 
 if TYPE_CHECKING:
@@ -49,10 +51,16 @@ class TimmWeights:
 def _timm() -> Any:
     try:
         import timm
-    except ImportError as error:
+    except (ImportError, AttributeError, RuntimeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "timm":
+            raise MissingExtraError(
+                "networks whose names begin with `timm/` need the package timm. Install it with "
+                "`pip install 'nunbit[timm]'`."
+            ) from error
         raise MissingExtraError(
-            "networks whose names begin with `timm/` need the package timm. Install it with "
-            "`pip install 'nunbit[timm]'`."
+            f"timm is installed, but cannot be imported: {error}. It needs the torchvision that "
+            f"belongs to PyTorch {torch.__version__}: `pip install -U torchvision`; "
+            "https://pytorch.org/get-started lists the pairs."
         ) from error
     return timm
 
@@ -100,7 +108,6 @@ class TimmNetwork(nn.Module):
         channels: Channels of the input.
         image_size: Side of the input in pixels.
         model: timm's name.
-        dropout: Share of values dropped before the last layer, 0..1.
     Raises:
         OptionError: timm cannot make it so.
     """
@@ -112,7 +119,15 @@ class TimmNetwork(nn.Module):
     """From timm's names to ours."""
 
     def __init__(
-        self, *, outputs: int, channels: int, image_size: int, model: str, dropout: float = 0.0
+        self,
+        *,
+        outputs: int,
+        channels: int,
+        image_size: int,
+        model: str,
+        dropout: Annotated[
+            float, Option("Share of values dropped before the last layer.", low=0, high=1)
+        ] = 0.0,
     ) -> None:
         super().__init__()
         timm = _timm()
@@ -169,8 +184,8 @@ def published(name: str) -> TimmWeights:
     if is_offline():
         raise ModelFileError(
             f"the weights of `{name}` are timm's to download, and {OFFLINE} is set. Unset it, or "
-            f'pass the path of a file: `weights="PATH"` (timm keeps them at '
-            f"https://huggingface.co/{config.hf_hub_id or 'timm'})."
+            'pass the path of a file: `--weights PATH`, in Python `weights="PATH"` (timm keeps '
+            f"them at https://huggingface.co/{config.hf_hub_id or 'timm'})."
         )
     try:
         full = timm.create_model(model, pretrained=True)

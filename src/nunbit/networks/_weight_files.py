@@ -27,6 +27,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "weights")
 PREFIXES = ("module.", "_orig_mod.", "model.")
 """What wrappers of PyTorch put before every key: DataParallel, ``torch.compile``, Lightning."""
 DAMAGED = (OSError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+DENSE_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool)
+WHOLE_TYPES = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 EXPECTED = "Expected a file of weights (.pth, .pt or .safetensors)."
 
 
@@ -46,6 +48,9 @@ def file_sha256(path: Path) -> str:
 def read_weight_file(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by their names; wrappers around them are taken off.
 
+    Damage is noticed where it breaks the file's order. A flipped bit within the numbers
+    is not: that takes a hash to compare with, which published files have in their name.
+
     Raises:
         ModelFileError: There is no such file, it is truncated or damaged, it holds other
             things than weights, or it wants to run code.
@@ -55,7 +60,8 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
             head = file.read(9)
     except OSError as error:
         raise _unreadable(path, error) from error
-    tensors = _unwrap(path, _read_safe(path) if head[8:] == b"{" else _read_torch(path))
+    found = _unwrap(path, _read_safe(path) if head[8:] == b"{" else _read_torch(path))
+    tensors = {name: _plain(path, name, each) for name, each in found.items()}
     lost = [name for name, each in tensors.items() if not _is_finite(each)]
     if lost:
         raise ModelFileError(
@@ -108,11 +114,9 @@ def _damaged(path: Path) -> ModelFileError:
 
 
 def _unwrap(path: Path, found: Any) -> dict[str, Tensor]:
-    while isinstance(found, Mapping) and not any(isinstance(v, Tensor) for v in found.values()):
-        inner = next((found[key] for key in WRAPPERS if key in found), None)
-        if inner is None:
-            break
-        found = inner
+    for _ in WRAPPERS:  # not for ever: a dictionary may hold itself
+        inside = (found.get(key) for key in WRAPPERS) if isinstance(found, Mapping) else ()
+        found = next((each for each in inside if isinstance(each, Mapping)), found)
     if not isinstance(found, Mapping):
         raise ModelFileError(
             f"`{path}` holds a {type(found).__name__}, expected tensors by name. Write it with "
@@ -126,10 +130,35 @@ def _unwrap(path: Path, found: Any) -> dict[str, Tensor]:
             "`model.state_dict()` gives, alone or under the key `state_dict`."
         )
     tensors = {str(name): tensor for name, tensor in found.items()}
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    while prefix := next((p for p in PREFIXES if all(n.startswith(p) for n in tensors)), ""):
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return tensors
+
+
+def _plain(path: Path, name: str, tensor: Tensor) -> Tensor:
+    """Return a tensor of ordinary numbers.
+
+    Raises:
+        ModelFileError: It is of a kind that networks here do not have.
+    """
+    kind = ""
+    if tensor.is_meta:
+        kind = "without numbers (device meta)"
+    elif tensor.is_quantized:
+        kind = "quantised"
+    elif tensor.layout is not torch.strided or tensor.is_nested:
+        kind = "sparse or nested"
+    elif tensor.is_floating_point() and tensor.dtype.itemsize == 1:
+        return tensor.detach().float()  # float8: every value is one of float32, too
+    elif tensor.dtype not in (*DENSE_TYPES, *WHOLE_TYPES):
+        kind = f"of the type {str(tensor.dtype).removeprefix('torch.')}"
+    if kind:
+        raise ModelFileError(
+            f"`{path}` has weights that cannot be used: `{name}` is {kind}, expected dense float "
+            "numbers. Write them so where they were made: `{name: each.float() for name, each in "
+            "model.state_dict().items()}`."
+        )
+    return tensor.detach()
 
 
 def _is_finite(tensor: Tensor) -> bool:

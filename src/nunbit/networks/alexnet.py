@@ -2,8 +2,9 @@
 
 What was new: a network this large, trained on 1.2 million photographs, and what made
 that possible: ReLU instead of tanh (six times as quick to learn), two GPUs, response
-normalisation, pooling whose windows overlap, and dropout. It got 15.3 % top-5 error
-where the next best got 26.2 %.
+normalisation, pooling whose windows overlap, and dropout. One network alone has 18.2 %
+top-5 error. Seven together, two of them trained on a larger ImageNet first, won with
+15.3 %, where the next best got 26.2 %.
 
     picture 227 (or 224 with a border of 2)
       tower 0            tower 1            each GPU has half of the filters
@@ -34,7 +35,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,7 @@ from nunbit.errors import OptionError
 from nunbit.layers import LocalResponseNorm
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["AlexNet", "Tower"]
 
@@ -134,14 +136,9 @@ class AlexNet(nn.Module):
         outputs: Width of the last layer.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 64.
-        width: Factor on the number of filters; above 0.
-        dense: Neurons of each dense layer, both towers together; even, at least 2.
-        dropout: Share of neurons dropped after each dense layer, 0..1.
-        init: ``he``, or ``paper``: N(0, 0.01), and biases of 1 in conv2, conv4, conv5
-            and the dense layers, so that ReLU gets positive values at first.
     Raises:
         ShapeError: The picture is too small.
-        OptionError: An option lies outside its range.
+        OptionError: ``dense`` is odd.
     Source: Krizhevsky et al. 2012, section 3 and figure 2.
     Departs: ``init``; dropout drops whole values of one mask for both towers, drawn where
         tower 0 is, so that one device and two do the same.
@@ -150,28 +147,40 @@ class AlexNet(nn.Module):
     splits = 2
     """Parts that can lie on devices of their own."""
 
+    stems: ClassVar[tuple[str, ...]] = ("tower0.maps1.conv1", "tower1.maps1.conv1")
+    """The layers that see the picture."""
+
     def __init__(
         self,
         *,
         outputs: int,
         channels: int,
         image_size: int,
-        width: float = 1.0,
-        dense: int = 4096,
-        dropout: float = 0.5,
-        init: Literal["he", "paper"] = "he",
+        width: Annotated[
+            float, Option("Factor on the number of filters.", low=0, high=16, open_low=True)
+        ] = 1.0,
+        dense: Annotated[
+            int,
+            Option("Neurons of each dense layer, both towers together; even.", low=2, high=65536),
+        ] = 4096,
+        dropout: Annotated[
+            float, Option("Share of neurons dropped after each dense layer.", low=0, high=1)
+        ] = 0.5,
+        init: Annotated[
+            Literal["he", "paper"],
+            Option(
+                "Fresh weights: He's, or the paper's N(0, 0.01) with biases of 1 in conv2, conv4, "
+                "conv5 and the dense layers, so that ReLU gets positive values at first."
+            ),
+        ] = "he",
     ) -> None:
         super().__init__()
         need_size("alexnet", image_size, LEAST)
-        wrong = []
-        if not width > 0:
-            wrong.append(f"width is {width!r}, expected a factor above 0")
-        if dense < 2 or dense % 2:
-            wrong.append(f"dense is {dense!r}, expected an even number: half for each tower")
-        if init not in ("he", "paper"):
-            wrong.append(f"init is {init!r}, expected he or paper")
-        if wrong:
-            raise OptionError(f"alexnet: {'; '.join(wrong)}.")
+        if dense % 2:
+            raise OptionError(
+                f"network `alexnet`: `dense` is {dense}, expected an even number, half for each "
+                f"tower, such as {dense + 1}."
+            )
         filters = [max(1, round(width * each)) for each in FILTERS]
         padding = 0 if (image_size - 11) % 4 == 0 else 2
         side = (image_size + 2 * padding - 11) // 4 + 1

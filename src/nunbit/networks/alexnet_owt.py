@@ -19,13 +19,13 @@ of 2012 has it after them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor, nn
 
-from nunbit.errors import OptionError
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["AlexNetOWT"]
 
@@ -57,14 +57,8 @@ class AlexNetOWT(nn.Module):
         outputs: Width of the last layer.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 63.
-        width: Factor on the number of filters; above 0.
-        dense: Neurons of each of the two dense layers, at least 1.
-        dropout: Share of values dropped before each of them, 0..1.
-        pool_to: Side in cells to which the last map is averaged; 0 leaves it as it is.
-            Published weights want 6, which changes nothing at 224 pixels.
     Raises:
         ShapeError: The picture is too small.
-        OptionError: An option lies outside its range.
     Source: torchvision.models.alexnet; Krizhevsky 2014, arXiv:1404.5997.
     Departs: fresh weights are He's normal with biases of 0, and N(0, 0.01) in the head;
         torchvision leaves PyTorch's defaults, which are less than half as wide.
@@ -84,22 +78,31 @@ class AlexNetOWT(nn.Module):
         outputs: int,
         channels: int,
         image_size: int,
-        width: float = 1.0,
-        dense: int = 4096,
-        dropout: float = 0.5,
-        pool_to: int = 0,
+        width: Annotated[
+            float, Option("Factor on the number of filters.", low=0, high=16, open_low=True)
+        ] = 1.0,
+        dense: Annotated[
+            int, Option("Neurons of each of the two hidden dense layers.", low=1, high=65536)
+        ] = 4096,
+        dropout: Annotated[
+            float,
+            Option(
+                "Share of values dropped before each of the hidden dense layers.", low=0, high=1
+            ),
+        ] = 0.5,
+        pool_to: Annotated[
+            int,
+            Option(
+                "Side to which the last map is averaged before the dense layers; 0 leaves it as it "
+                "is. Published weights want 6, which changes nothing at 224 pixels.",
+                unit="cells",
+                low=0,
+                high=64,
+            ),
+        ] = 0,
     ) -> None:
         super().__init__()
         need_size("alexnet-owt", image_size, LEAST)
-        wrong = []
-        if not width > 0:
-            wrong.append(f"width is {width!r}, expected a factor above 0")
-        if dense < 1:
-            wrong.append(f"dense is {dense!r}, expected at least 1 neuron")
-        if pool_to < 0:
-            wrong.append(f"pool_to is {pool_to!r}, expected 0 or a side in cells, such as 6")
-        if wrong:
-            raise OptionError(f"alexnet-owt: {'; '.join(wrong)}.")
         one, two, three, four, five = (max(1, round(width * each)) for each in FILTERS)
         side = (image_size + 4 - 11) // 4 + 1
         for _ in range(3):

@@ -13,10 +13,13 @@ processor cores do in minutes, and the last map is about 4×4 whatever came in.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["Auto"]
 
@@ -76,12 +79,25 @@ class Auto(nn.Module):
         outputs: Width of the last layer.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 4.
-        width: Filters of the first block; 0 chooses 16 for grey and 32 for colour.
     Raises:
         ShapeError: The picture is too small.
     """
 
-    def __init__(self, *, outputs: int, channels: int, image_size: int, width: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        outputs: int,
+        channels: int,
+        image_size: int,
+        width: Annotated[
+            int,
+            Option(
+                "Filters of the first block; 0 chooses 16 for grey and 32 for colour.",
+                low=0,
+                high=1024,
+            ),
+        ] = 0,
+    ) -> None:
         super().__init__()
         need_size("auto", image_size, 4)
         width = width or (16 if channels == 1 else 32)

@@ -14,11 +14,14 @@ The course ends in one sigmoid output; here that is ``--head sigmoid``.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._renamed import accept_old_name
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["CnnCatsDogs"]
 
@@ -45,14 +48,20 @@ class CnnCatsDogs(nn.Module):
         outputs: Width of the last layer.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 16.
-        dropout: Share of neurons dropped after the dense layer, 0..1.
     Raises:
         ShapeError: The picture is too small.
     Source: the course; 155,665 parameters for 128x128 RGB and one output.
     """
 
     def __init__(
-        self, *, outputs: int, channels: int, image_size: int, dropout: float = 0.4
+        self,
+        *,
+        outputs: int,
+        channels: int,
+        image_size: int,
+        dropout: Annotated[
+            float, Option("Share of neurons dropped after the dense layer.", low=0, high=1)
+        ] = 0.4,
     ) -> None:
         super().__init__()
         need_size("cnn-cats-dogs", image_size, 16)

@@ -11,11 +11,14 @@ whole picture, so a stroke is a stroke wherever it lies.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor, nn
 
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._renamed import accept_old_name
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["CnnMnist"]
 
@@ -41,8 +44,6 @@ class CnnMnist(nn.Module):
         outputs: Width of the last layer.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 6.
-        dropout: Share of values dropped after pooling, 0..1.
-        dense_dropout: Share of neurons dropped after the dense layer, 0..1.
     Raises:
         ShapeError: The picture is too small.
     Source: the course; 1,199,882 parameters for 28x28 grey and 10 classes.
@@ -54,8 +55,12 @@ class CnnMnist(nn.Module):
         outputs: int,
         channels: int,
         image_size: int,
-        dropout: float = 0.25,
-        dense_dropout: float = 0.5,
+        dropout: Annotated[
+            float, Option("Share of values dropped after pooling.", low=0, high=1)
+        ] = 0.25,
+        dense_dropout: Annotated[
+            float, Option("Share of neurons dropped after the dense layer.", low=0, high=1)
+        ] = 0.5,
     ) -> None:
         super().__init__()
         need_size("cnn-mnist", image_size, 6)

@@ -23,13 +23,14 @@ Recognition Using Time-Delay Neural Networks.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor, nn
 
 from nunbit.errors import OptionError
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["Conv1d"]
 
@@ -86,14 +87,14 @@ class Conv1d(nn.Module):
         outputs: Width of the last layer.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 8 by rows, 3 by pixels.
-        read: What a step is: a row of the picture, or a pixel.
-        width: Filters of the first convolution; each next one has twice as many.
-        kernel: Steps that a filter sees; odd.
-        pool: What is kept of each filter over all steps: its ``max``, or its ``average``.
     Raises:
         ShapeError: The picture is too small.
-        OptionError: ``kernel`` is even, or ``kernel`` or ``width`` is below 1.
+        OptionError: ``kernel`` is even.
+    Source: the course.
     """
+
+    stems: ClassVar[tuple[str, ...]] = ("body.0",)
+    """The layers that see the picture."""
 
     def __init__(
         self,
@@ -101,17 +102,28 @@ class Conv1d(nn.Module):
         outputs: int,
         channels: int,
         image_size: int,
-        read: Literal["rows", "pixels"] = "rows",
-        width: int = 16,
-        kernel: int = 5,
-        pool: Literal["max", "average"] = "max",
+        read: Annotated[
+            Literal["rows", "pixels"], Option("What a step is: a row of the picture, or a pixel.")
+        ] = "rows",
+        width: Annotated[
+            int,
+            Option(
+                "Filters of the first convolution; each next one has twice as many.",
+                low=1,
+                high=1024,
+            ),
+        ] = 16,
+        kernel: Annotated[int, Option("Steps that a filter sees; odd.", low=1, high=255)] = 5,
+        pool: Annotated[
+            Literal["max", "average"], Option("What is kept of each filter over all steps.")
+        ] = "max",
     ) -> None:
         super().__init__()
         need_size("conv1d", image_size, 2**STAGES if read == "rows" else 3)
-        if kernel < 1 or kernel % 2 == 0 or width < 1:
+        if kernel % 2 == 0:
             raise OptionError(
-                f"network `conv1d`: kernel = {kernel} and width = {width}, expected an odd kernel "
-                "and a width of at least 1, such as 5 and 16."
+                f"network `conv1d`: `kernel` is {kernel}, expected an odd number, such as "
+                f"{kernel + 1}."
             )
         self.read = ReadRows() if read == "rows" else ReadPixels()
         before = channels * image_size if read == "rows" else channels

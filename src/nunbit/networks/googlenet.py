@@ -22,6 +22,8 @@ and how the auxiliary classifiers pool small maps. Everything else is its Table 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,7 @@ from nunbit.layers import LocalResponseNorm
 from nunbit.networks._outputs import WithAuxiliary
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["GoogLeNet"]
 
@@ -50,7 +53,14 @@ AUXILIARY_WEIGHT = 0.3
 
 
 class Convolution(nn.Module):
-    """A convolution that keeps the size (or halves it) and its ReLU."""
+    """A convolution that keeps the size (or halves it) and its ReLU.
+
+    Shape:
+        input: (B, before, H, W).
+        output: (B, filters, ceil(H / stride), ceil(W / stride)).
+    Args:
+        kernel: Side of the filters in cells; odd.
+    """
 
     def __init__(self, before: int, filters: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -91,12 +101,17 @@ class Inception(nn.Module):
 
 
 class AuxiliaryClassifier(nn.Module):
-    """A small classifier on a map in the middle; section 5 of the paper.
+    """A small classifier on a map in the middle.
 
+    Shape:
+        input: (B, before, side, side).
+        output: (B, outputs) logits.
     Args:
         side: Of the map, in cells. The average pool 5, stride 3 leaves 4×4 of the
             paper's 14×14 (and of 15 and 16); other maps are averaged to 4×4 cells, so
             that the weights have one shape for all pictures.
+        width: Factor on the numbers of filters and neurons.
+    Source: section 5 of the paper.
     """
 
     def __init__(self, before: int, outputs: int, *, side: int, width: float) -> None:
@@ -142,9 +157,6 @@ class GoogLeNet(nn.Module):
         outputs: Width of the last layers.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 31.
-        auxiliary: Train two more classifiers on 4a and 4d; each counts 0.3 in the loss.
-        dropout: Share of values dropped before the last layer, 0..1.
-        width: All numbers of filters are multiplied by it.
     Raises:
         ShapeError: The picture is too small.
     Source: Szegedy et al. 2014, arXiv:1409.4842, Table 1 and section 5; 6,998,552
@@ -161,9 +173,16 @@ class GoogLeNet(nn.Module):
         outputs: int,
         channels: int,
         image_size: int,
-        auxiliary: bool = True,
-        dropout: float = 0.4,
-        width: float = 1.0,
+        auxiliary: Annotated[
+            bool, Option("Train two more classifiers on 4a and 4d; each counts 0.3 in the loss.")
+        ] = True,
+        dropout: Annotated[
+            float, Option("Share of values dropped before the last layer.", low=0, high=1)
+        ] = 0.4,
+        width: Annotated[
+            float,
+            Option("All numbers of filters are multiplied by it.", low=0, high=16, open_low=True),
+        ] = 1.0,
     ) -> None:
         super().__init__()
         need_size("googlenet", image_size, 31)

@@ -19,7 +19,7 @@ distribution with standard deviation 0.01.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from nunbit.networks._outputs import WithAuxiliary
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["GoogLeNetBn"]
 
@@ -48,7 +49,14 @@ AUXILIARY_WEIGHT = 0.3
 
 
 class Convolution(nn.Module):
-    """A convolution that keeps the size (or halves it), its batch norm and its ReLU."""
+    """A convolution that keeps the size (or halves it), its batch norm and its ReLU.
+
+    Shape:
+        input: (B, before, H, W).
+        output: (B, filters, ceil(H / stride), ceil(W / stride)).
+    Args:
+        kernel: Side of the filters in cells; odd.
+    """
 
     def __init__(self, before: int, filters: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
@@ -92,7 +100,16 @@ class Inception(nn.Module):
 
 
 class AuxiliaryClassifier(nn.Module):
-    """A small classifier on a map in the middle, averaged to 4×4 cells."""
+    """A small classifier on a map in the middle, averaged to 4×4 cells.
+
+    Shape:
+        input: (B, before, H, W).
+        output: (B, outputs) logits.
+    Args:
+        width: Factor on the numbers of filters and neurons.
+    Source: section 5 of the paper.
+    Departs: the average to 4×4 cells; the paper's pool 5, stride 3 leaves as many of 14×14.
+    """
 
     def __init__(self, before: int, outputs: int, *, width: float) -> None:
         super().__init__()
@@ -134,9 +151,6 @@ class GoogLeNetBn(nn.Module):
         outputs: Width of the last layers.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 15.
-        auxiliary: Train two more classifiers on 4a and 4d; each counts 0.3 in the loss.
-        dropout: Share of values dropped before the last layer, 0..1.
-        width: All numbers of filters are multiplied by it.
     Raises:
         ShapeError: The picture is too small.
     Source: Szegedy et al. 2014, arXiv:1409.4842; torchvision for what differs. 6,624,904
@@ -160,9 +174,16 @@ class GoogLeNetBn(nn.Module):
         outputs: int,
         channels: int,
         image_size: int,
-        auxiliary: bool = True,
-        dropout: float = 0.2,
-        width: float = 1.0,
+        auxiliary: Annotated[
+            bool, Option("Train two more classifiers on 4a and 4d; each counts 0.3 in the loss.")
+        ] = True,
+        dropout: Annotated[
+            float, Option("Share of values dropped before the last layer.", low=0, high=1)
+        ] = 0.2,
+        width: Annotated[
+            float,
+            Option("All numbers of filters are multiplied by it.", low=0, high=16, open_low=True),
+        ] = 1.0,
     ) -> None:
         super().__init__()
         need_size("googlenet-bn", image_size, 15)

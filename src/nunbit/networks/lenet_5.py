@@ -30,15 +30,15 @@ Larger pictures: C5's kernel is as large as its input, so that it stays one vect
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
-from nunbit.errors import OptionError
 from nunbit.layers import ScaledTanh, Subsampling, TableConv2d
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["LeNet5", "LeNet5Modern"]
 
@@ -85,12 +85,8 @@ class LeNet5(nn.Module):
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 12. Below 32, two zeros are
             added on each side.
-        amplitude: A of the squashing function A tanh(S a); above 0.
-        slope: S of the same; above 0.
-        init_limit: Fresh weights are uniform within ±init_limit / fan-in; above 0.
     Raises:
         ShapeError: The picture is too small.
-        OptionError: A constant is not above 0.
     Source: LeCun et al. 1998, section II.B; 60,000 weights without the output layer.
     Departs: a dense output layer instead of fixed radial basis functions; biases start at 0.
     """
@@ -101,14 +97,26 @@ class LeNet5(nn.Module):
         outputs: int,
         channels: int,
         image_size: int,
-        amplitude: float = 1.7159,
-        slope: float = 2 / 3,
-        init_limit: float = 2.4,
+        amplitude: Annotated[
+            float,
+            Option("A of the squashing function A tanh(S a).", low=0, high=100, open_low=True),
+        ] = 1.7159,
+        slope: Annotated[
+            float,
+            Option("S of the squashing function A tanh(S a).", low=0, high=100, open_low=True),
+        ] = 2 / 3,
+        init_limit: Annotated[
+            float,
+            Option(
+                "Fresh weights are uniform within ± this number / fan-in.",
+                low=0,
+                high=100,
+                open_low=True,
+            ),
+        ] = 2.4,
     ) -> None:
         super().__init__()
         need_size("lenet-5", image_size, LEAST)
-        if not init_limit > 0:
-            raise OptionError(f"init_limit is {init_limit!r}, expected more than 0, such as 2.4.")
         padding, side = last_side(image_size)
         self.c1 = nn.Conv2d(channels, 6, 5, padding=padding)
         self.squash1 = ScaledTanh(amplitude, slope)
@@ -190,11 +198,8 @@ class LeNet5Modern(nn.Module):
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 12. Below 32, two zeros are
             added on each side.
-        activation: ``relu``, ``tanh`` or ``sigmoid``.
-        pooling: ``max`` or ``average``.
     Raises:
         ShapeError: The picture is too small.
-        OptionError: Another word for ``activation`` or ``pooling``.
     Source: 61,706 weights for grey pictures of 28x28 or 32x32 and 10 classes.
     Departs: from 1998: see the head of the file. Fresh weights are He's with ReLU and
         Glorot's with the others, uniform; biases start at 0.
@@ -206,20 +211,15 @@ class LeNet5Modern(nn.Module):
         outputs: int,
         channels: int,
         image_size: int,
-        activation: Literal["relu", "tanh", "sigmoid"] = "relu",
-        pooling: Literal["max", "average"] = "max",
+        activation: Annotated[
+            Literal["relu", "tanh", "sigmoid"], Option("What follows each layer but the last.")
+        ] = "relu",
+        pooling: Annotated[
+            Literal["max", "average"], Option("What is kept of each window of 2×2 cells.")
+        ] = "max",
     ) -> None:
         super().__init__()
         need_size("lenet-5-modern", image_size, LEAST)
-        wrong = []
-        for name, word, known in (
-            ("activation", activation, ACTIVATIONS),
-            ("pooling", pooling, POOLINGS),
-        ):
-            if word not in known:
-                wrong.append(f"{name} is {word!r}, expected {', '.join(known)}")
-        if wrong:
-            raise OptionError(f"lenet-5-modern: {'; '.join(wrong)}.")
         act, pool = ACTIVATIONS[activation], POOLINGS[pooling]
         padding, side = last_side(image_size)
         self.body = nn.Sequential(

@@ -8,10 +8,13 @@ anew. It reads MNIST well all the same, because the digits stand in the middle.
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
 from torch import Tensor, nn
 
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["MLP"]
 
@@ -37,13 +40,22 @@ class MLP(nn.Module):
         outputs: Width of the last layer.
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 1.
-        width: Neurons of the hidden layer.
     Raises:
         ShapeError: The picture is too small.
     Source: the course; 407,050 parameters for 28x28 grey and 10 classes.
     """
 
-    def __init__(self, *, outputs: int, channels: int, image_size: int, width: int = 512) -> None:
+    stems: ClassVar[tuple[str, ...]] = ("hidden",)
+    """The layers that see the picture."""
+
+    def __init__(
+        self,
+        *,
+        outputs: int,
+        channels: int,
+        image_size: int,
+        width: Annotated[int, Option("Neurons of the hidden layer.", low=1, high=65536)] = 512,
+    ) -> None:
         super().__init__()
         need_size("mlp", image_size, 1)
         self.flatten = nn.Flatten()

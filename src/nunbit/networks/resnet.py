@@ -51,13 +51,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor, nn
 
-from nunbit.errors import OptionError
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["Resnet"]
 
@@ -203,10 +203,10 @@ def make_stage(
 
 def _info(name: str, **fixed: object) -> NetworkInfo:
     kind, _, depth = name.partition("-")
-    what = "residual network" if kind == "resnet" else "the same without shortcuts:"
+    what, without = ("residual", "") if kind == "resnet" else ("plain", ", without shortcuts,")
     return NetworkInfo(
         name=name,
-        title=f"{what} of {depth} layers for ImageNet",
+        title=f"{what} network of {depth} layers{without} for ImageNet",
         source="He et al. 2015, Deep Residual Learning, arXiv:1512.03385",
         image_size=224,
         channels=3,
@@ -236,16 +236,8 @@ class Resnet(nn.Module):
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 1.
         depth: Layers with weights on the longest way, of :data:`BLOCKS`.
-        shortcut: Option A, B or C of the paper; ``none`` makes the plain network.
-        stride_in: Where a bottleneck halves the size: ``v1`` in its first 1×1
-            convolution, ``v1.5`` in its 3×3.
-        width: Filters of conv1 and of the first blocks; 64 in the paper.
-        zero_init: Whether the last norm of a block that has a shortcut starts with gains
-            of 0, so that each block starts as its shortcut. With gains of 1 the values
-            grow from block to block until batch norm has seen some batches.
     Raises:
         ShapeError: The picture is too small.
-        OptionError: ``width`` is below 1.
     Source: He et al. 2015, Table 1; convolutions start as in He et al. 2015,
         arXiv:1502.01852, equation 10; 25,557,032 parameters for depth 50, 1,000 outputs.
     """
@@ -269,16 +261,33 @@ class Resnet(nn.Module):
         channels: int,
         image_size: int,
         depth: int = 50,
-        shortcut: Literal["A", "B", "C", "none"] = "B",
-        stride_in: Literal["v1", "v1.5"] = "v1.5",
-        width: int = 64,
-        zero_init: bool = True,
+        shortcut: Annotated[
+            Literal["A", "B", "C", "none"],
+            Option("Option A, B or C of the paper; `none` makes the plain network."),
+        ] = "B",
+        stride_in: Annotated[
+            Literal["v1", "v1.5"],
+            Option(
+                "Where a bottleneck halves the size: `v1` in its first 1×1 convolution, `v1.5` "
+                "in its 3×3."
+            ),
+        ] = "v1.5",
+        width: Annotated[
+            int,
+            Option("Filters of conv1 and of the first blocks; 64 in the paper.", low=1, high=1024),
+        ] = 64,
+        zero_init: Annotated[
+            bool,
+            Option(
+                "Whether the last norm of a block that has a shortcut starts with gains of 0, so "
+                "that each block starts as its shortcut. With gains of 1 the values grow from "
+                "block to block until batch norm has seen some batches."
+            ),
+        ] = True,
     ) -> None:
         super().__init__()
         name = f"{'plain' if shortcut == 'none' else 'resnet'}-{depth}"
         need_size(name, image_size, 1)
-        if width < 1:
-            raise OptionError(f"network `{name}`: width = {width}, expected at least 1.")
         self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()

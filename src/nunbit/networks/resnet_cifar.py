@@ -30,13 +30,14 @@ that of 110, is left out.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
 from nunbit.errors import OptionError
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["ResnetCifar"]
 
@@ -81,6 +82,7 @@ class Block(nn.Module):
     Shape:
         input: (B, before, H, W).
         output: (B, filters, H, W), or with ceil(H / 2) and ceil(W / 2).
+    Source: the paper, figure 2 and section 4.2.
     """
 
     def __init__(self, before: int, filters: int, *, shortcut: str) -> None:
@@ -103,11 +105,11 @@ class Block(nn.Module):
 
 
 def _info(kind: str, depth: int) -> NetworkInfo:
-    what = "residual network" if kind == "resnet" else "the same without shortcuts:"
+    what, without = ("residual", "") if kind == "resnet" else ("plain", ", without shortcuts,")
     plain = {"shortcut": "none", "zero_init": False}
     return NetworkInfo(
         name=f"{kind}-{depth}",
-        title=f"{what} of {depth} layers for CIFAR-10 (small pictures)",
+        title=f"{what} network of {depth} layers{without} for CIFAR-10",
         source="He et al. 2015, Deep Residual Learning, section 4.2, arXiv:1512.03385",
         image_size=32,
         channels=3,
@@ -133,15 +135,9 @@ class ResnetCifar(nn.Module):
         channels: Channels of the input.
         image_size: Side of the input in pixels; at least 1.
         depth: Layers with weights on the longest way: 8, 14, 20 and so on.
-        shortcut: Option A (no weights) or B (a projection where the size changes) of the
-            paper; ``none`` makes the plain network.
-        width: Filters of the first stage; 16 in the paper.
-        zero_init: Whether the last norm of a block that has a shortcut starts with gains
-            of 0, so that each block starts as its shortcut. With gains of 1 the values
-            grow from block to block until batch norm has seen some batches.
     Raises:
         ShapeError: The picture is too small.
-        OptionError: ``width`` is below 1, or ``depth`` is none of the family.
+        OptionError: ``depth`` is none of the family.
     Source: He et al. 2015, section 4.2; convolutions start as in He et al. 2015,
         arXiv:1502.01852, equation 10.
     """
@@ -153,15 +149,28 @@ class ResnetCifar(nn.Module):
         channels: int,
         image_size: int,
         depth: int = 20,
-        shortcut: Literal["A", "B", "none"] = "A",
-        width: int = 16,
-        zero_init: bool = True,
+        shortcut: Annotated[
+            Literal["A", "B", "none"],
+            Option(
+                "Option A (no weights) or B (a projection where the size changes) of the paper; "
+                "`none` makes the plain network."
+            ),
+        ] = "A",
+        width: Annotated[
+            int, Option("Filters of the first stage; 16 in the paper.", low=1, high=1024)
+        ] = 16,
+        zero_init: Annotated[
+            bool,
+            Option(
+                "Whether the last norm of a block that has a shortcut starts with gains of 0, so "
+                "that each block starts as its shortcut. With gains of 1 the values grow from "
+                "block to block until batch norm has seen some batches."
+            ),
+        ] = True,
     ) -> None:
         super().__init__()
         name = f"{'plain' if shortcut == 'none' else 'resnet'}-{depth}"
         need_size(name, image_size, 1)
-        if width < 1:
-            raise OptionError(f"network `{name}`: width = {width}, expected at least 1.")
         count, rest = divmod(depth - 2, 6)
         if rest or count < 1:
             raise OptionError(f"network `{name}`: depth = {depth}, expected 6n + 2, such as 20.")

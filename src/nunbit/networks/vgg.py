@@ -27,7 +27,7 @@ deeper ones from its layers.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ from nunbit.errors import OptionError, ShapeError, did_you_mean
 from nunbit.layers import LocalResponseNorm
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
+from nunbit.options import Option
 
 __all__ = ["Vgg"]
 
@@ -96,12 +97,6 @@ class Vgg(nn.Module):
         image_size: Side of the input in pixels; at least 32.
         config: ``a``, ``a-lrn``, ``b``, ``c``, ``d`` or ``e``; all but ``a-lrn`` also
             with ``-bn`` for batch norm.
-        width: Filters of the first stage; the others have 2, 4, 8 and 8 times as many.
-        dense: Neurons of each of the two hidden dense layers.
-        dropout: Share of their values dropped in training, 0..1.
-        pool_to: Average the last map to this many cells a side before the dense layers;
-            0 takes the map as it comes. The published weights want 7, which changes
-            nothing at 224 pixels.
     Raises:
         ShapeError: The picture is too small.
         OptionError: There is no such configuration.
@@ -129,10 +124,30 @@ class Vgg(nn.Module):
         channels: int,
         image_size: int,
         config: str = "d",
-        width: int = 64,
-        dense: int = 4096,
-        dropout: float = 0.5,
-        pool_to: int = 0,
+        width: Annotated[
+            int,
+            Option(
+                "Filters of the first stage; the others have 2, 4, 8 and 8 times as many.",
+                low=1,
+                high=1024,
+            ),
+        ] = 64,
+        dense: Annotated[
+            int, Option("Neurons of each of the two hidden dense layers.", low=1, high=65536)
+        ] = 4096,
+        dropout: Annotated[
+            float, Option("Share of values dropped after each hidden dense layer.", low=0, high=1)
+        ] = 0.5,
+        pool_to: Annotated[
+            int,
+            Option(
+                "Side to which the last map is averaged before the dense layers; 0 leaves it as it "
+                "is. Published weights want 7, which changes nothing at 224 pixels.",
+                unit="cells",
+                low=0,
+                high=64,
+            ),
+        ] = 0,
     ) -> None:
         super().__init__()
         known = [*CONFIGS, *WITH_NORM]

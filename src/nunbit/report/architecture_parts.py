@@ -245,6 +245,8 @@ def _words(kind: str, step: Step) -> tuple[str, tuple[str, ...]]:
         return name, (f"{layer.output[0]:,}", *details)
     if kind == "conv":
         size = facts.get("kernel_size")
+        if isinstance(size, tuple) and len(size) == 1:
+            return f"conv {size[0]}, {layer.output[0]:,}", details
         return f"{_by(size) if size else name}, {layer.output[0]:,}", details
     if kind == "pool":
         size = facts.get("kernel_size")

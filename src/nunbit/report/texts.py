@@ -196,6 +196,7 @@ FACTS = {
     "ko": {
         "augmentation": "데이터 증식",
         "batch size": "배치 크기",
+        "began with": "시작 가중치",
         "best epoch": "가장 좋은 에포크",
         "classes": "클래스",
         "data": "데이터",
