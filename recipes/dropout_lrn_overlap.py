@@ -3,7 +3,17 @@
     python recipes/dropout_lrn_overlap.py [--json table.json]
 
 Takes: about 20 minutes on two cores (six networks, three seeds).
-Measured: not yet.
+Measured: 2026-11-22, two cores (AMD EPYC), torch 2.13.0, n = 1 (`--seeds 1`); machine shared. After
+8 epochs of 10,000 pictures:
+
+    network                 training accuracy %   test accuracy %
+    none of them            83.65                 62.65
+    LRN, alpha as printed   73.72                 60.94
+    LRN                     69.40                 60.59
+    overlapping pooling     80.69                 65.49
+    dropout                 70.92                 61.78
+    all three               63.47                 60.65
+
 Measured with --full: not run: it needs a GPU, and none was at hand.
 
 Krizhevsky, Sutskever & Hinton 2012 say what each was worth to AlexNet on ImageNet:
@@ -23,12 +33,13 @@ What to look at:
 
 * test accuracy beside its spread over the seeds: a difference smaller than that says nothing.
   A gain of half a point is seen on a million pictures, hardly on ten thousand;
-* dropout *lowers* training accuracy and narrows the gap to the test. Where a network has not
-  begun to overfit, as in the short version, it can only slow down;
+* dropout *lowers* training accuracy and narrows the gap to the test: from 21 points to 9. In so
+  short a training the test gains nothing by it yet;
+* overlapping pooling is the one of the three that helped here, by 2.8 points with one seed;
 * LRN divides a value by (k + alpha · Σ neighbours²)^0.75. The paper's alpha of 0.0001 belongs to
   pictures with levels of 0..255. Ours have a spread of 1: with that alpha the sum is nothing beside
   k = 2, and the layer divides everything by 1.68. The other LRN row has alpha · 64²;
-* LRN has no weights but takes time: batch norm (2015) took its place.
+* LRN has no weights, and learns more slowly here: batch norm (2015) took its place.
 """
 
 from __future__ import annotations
