@@ -106,7 +106,7 @@ class Activations(nn.Module):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.xavier_normal_(module.weight, gain=1 if module is self.head else gain)
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # a bias is a tensor
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return the last map."""

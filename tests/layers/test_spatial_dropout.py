@@ -61,7 +61,7 @@ def test_its_derivative(make: type[nn.Module], shape: tuple[int, ...]) -> None:
 
     def fixed(values: Tensor) -> Tensor:
         torch.manual_seed(5)
-        return layer(values)  # type: ignore[no-any-return]
+        return layer(values)  # type: ignore[no-any-return]  # modules are untyped
 
     small = (2, 4, *(2,) * (len(shape) - 2))
     assert gradcheck(fixed, (torch.randn(small, dtype=torch.float64, requires_grad=True),))

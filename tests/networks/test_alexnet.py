@@ -107,7 +107,7 @@ def grouped(network: AlexNet, images: Tensor) -> Tensor:
     x = pool(functional.conv2d(x, *weights("maps5.conv5"), padding=1, groups=2).relu())
     x = functional.linear(x.flatten(1), *weights("dense6")).relu()
     x = functional.linear(x, *weights("dense7")).relu()
-    return network.head(x)  # type: ignore[no-any-return]
+    return network.head(x)  # type: ignore[no-any-return]  # modules are untyped
 
 
 def gradients(network: nn.Module, outputs: Tensor) -> dict[str, Tensor]:

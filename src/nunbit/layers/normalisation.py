@@ -93,7 +93,7 @@ class LocalResponseNorm(nn.Module):
             total = _totals_in_steps(exact * exact, self.n) * scale + self.k
             return (exact * _power(total, self.beta)).to(values.dtype)
         made, _ = _Normalise.apply(exact, self.n, scale, self.k, self.beta)  # type: ignore[no-untyped-call]
-        return made.to(values.dtype)  # type: ignore[no-any-return]
+        return made.to(values.dtype)  # type: ignore[no-any-return]  # modules are untyped
 
 
 def _totals(squares: Tensor, below: int, above: int) -> Tensor:

@@ -157,7 +157,7 @@ class TimmNetwork(nn.Module):
     def classify(self, maps: Tensor) -> Tensor:
         """Return (B, outputs) from the last of the maps."""
         x = self.body.forward_head(maps)  # (B, width)
-        return self.head(self.dropout(x))  # type: ignore[no-any-return]
+        return self.head(self.dropout(x))  # type: ignore[no-any-return]  # modules are untyped
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.dropout(self.body(images)))  # type: ignore[no-any-return]

@@ -243,7 +243,7 @@ class AlexNet(nn.Module):
         x = self.dropout6(_join(halves, zero.device))  # (B, 4096)
         halves = [zero.relu7(zero.dense7(x)), one.relu7(one.dense7(_on(x, one.device)))]
         x = self.dropout7(_join(halves, zero.device))
-        return self.head(x)  # type: ignore[no-any-return]
+        return self.head(x)  # type: ignore[no-any-return]  # modules are untyped
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classify(_join(self._stages(images)[-1], self.tower0.device))

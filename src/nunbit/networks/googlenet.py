@@ -68,7 +68,7 @@ class Convolution(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.conv(x))  # type: ignore[no-any-return]
+        return self.relu(self.conv(x))  # type: ignore[no-any-return]  # modules are untyped
 
 
 class Inception(nn.Module):
@@ -129,7 +129,7 @@ class AuxiliaryClassifier(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         x = self.flatten(self.conv(self.pool(maps)))  # (B, 16 * 128)
         x = self.dropout(self.relu(self.dense(x)))  # (B, 1024)
-        return self.head(x)  # type: ignore[no-any-return]
+        return self.head(x)  # type: ignore[no-any-return]  # modules are untyped
 
 
 @register(
@@ -225,7 +225,7 @@ class GoogLeNet(nn.Module):
                     nn.init.normal_(module.weight, std=0.01)
                 else:
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # a bias is a tensor
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Return the maps after conv1, conv3 (with its LRN), 3b, 4e and 5b."""
@@ -234,7 +234,7 @@ class GoogLeNet(nn.Module):
     def classify(self, maps: Tensor) -> Tensor:
         """Return (B, outputs) from the last map."""
         x = self.dropout(self.flatten(self.pool(maps)))  # (B, 1024)
-        return self.head(x)  # type: ignore[no-any-return]
+        return self.head(x)  # type: ignore[no-any-return]  # modules are untyped
 
     def forward(self, images: Tensor) -> Tensor | WithAuxiliary:
         stages, after_4a, after_4d = self._stages(images)

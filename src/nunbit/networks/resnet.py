@@ -144,7 +144,7 @@ class Basic(nn.Module):
         y = self.norm2(self.conv2(y))
         if self.shortcut is not None:
             y = y + self.shortcut(x)
-        return self.relu2(y)  # type: ignore[no-any-return]
+        return self.relu2(y)  # type: ignore[no-any-return]  # modules are untyped
 
 
 class Bottleneck(nn.Module):
@@ -177,7 +177,7 @@ class Bottleneck(nn.Module):
         y = self.norm3(self.conv3(y))
         if self.shortcut is not None:
             y = y + self.shortcut(x)
-        return self.relu3(y)  # type: ignore[no-any-return]
+        return self.relu3(y)  # type: ignore[no-any-return]  # modules are untyped
 
 
 def make_stage(

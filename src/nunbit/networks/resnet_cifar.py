@@ -101,7 +101,7 @@ class Block(nn.Module):
         y = self.norm2(self.conv2(y))
         if self.shortcut is not None:
             y = y + self.shortcut(x)
-        return self.relu2(y)  # type: ignore[no-any-return]
+        return self.relu2(y)  # type: ignore[no-any-return]  # modules are untyped
 
 
 def _info(kind: str, depth: int) -> NetworkInfo:

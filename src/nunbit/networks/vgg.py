@@ -172,7 +172,7 @@ class Vgg(nn.Module):
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]  # a bias is a tensor
         nn.init.normal_(self.head.weight, std=0.01)
 
     def features(self, images: Tensor) -> list[Tensor]:
@@ -191,7 +191,7 @@ class Vgg(nn.Module):
             return self._slide(x).mean(dim=(2, 3))
         x = self.dropout1(self.relu1(self.dense1(self.flatten(x))))  # (B, dense)
         x = self.dropout2(self.relu2(self.dense2(x)))
-        return self.head(x)  # type: ignore[no-any-return]
+        return self.head(x)  # type: ignore[no-any-return]  # modules are untyped
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classify(self.body(images))

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.named.base import NamedSet
-from nunbit.data.sources.stores import ArrayStore
+from nunbit.data.named.drawn import draw_table
 from nunbit.data.table import PictureTable
 from nunbit.randomness import make_rng
 
@@ -87,20 +87,12 @@ def draw_shape(kind: str, number: int, *, challenge: bool) -> NDArray[np.uint8]:
 
 
 def _open(place: Path | None) -> PictureTable:
-    pixels, labels, splits = [], [], []
-    for split, count in (("train", TRAIN_PER_CLASS), ("test", TEST_PER_CLASS)):
-        for number in range(count):
-            for label, kind in enumerate(CLASSES):
-                pixels.append(draw_shape(kind, number, challenge=split == "test"))
-                labels.append(label)
-                splits.append(split)
-    return PictureTable(
-        store=ArrayStore(np.stack(pixels), lambda i: f"shapes/{splits[i]}/{i:03d}"),
-        ids=np.arange(len(labels)),
-        labels=np.array(labels, dtype=np.int64),
-        classes=CLASSES,
-        split=np.array(splits, dtype="<U10"),
-        source="shapes",
+    return draw_table(
+        "shapes",
+        CLASSES,
+        {"train": TRAIN_PER_CLASS, "test": TEST_PER_CLASS},
+        lambda kind, number, split: draw_shape(kind, number, challenge=split == "test"),
+        digits=3,
     )
 
 

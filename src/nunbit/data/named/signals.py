@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.named.base import NamedSet
-from nunbit.data.sources.stores import ArrayStore
+from nunbit.data.named.drawn import draw_table
 from nunbit.data.table import PictureTable
 from nunbit.randomness import make_rng
 
@@ -74,20 +74,12 @@ def draw_signal(kind: str, number: int, *, split: str = "train") -> NDArray[np.u
 
 
 def _open(place: Path | None) -> PictureTable:
-    pixels, labels, splits = [], [], []
-    for split, count in (("train", TRAIN_PER_CLASS), ("test", TEST_PER_CLASS)):
-        for number in range(count):
-            for label, kind in enumerate(CLASSES):
-                pixels.append(draw_signal(kind, number, split=split))
-                labels.append(label)
-                splits.append(split)
-    return PictureTable(
-        store=ArrayStore(np.stack(pixels), lambda i: f"signals/{splits[i]}/{i:04d}"),
-        ids=np.arange(len(labels)),
-        labels=np.array(labels, dtype=np.int64),
-        classes=CLASSES,
-        split=np.array(splits, dtype="<U10"),
-        source="signals",
+    return draw_table(
+        "signals",
+        CLASSES,
+        {"train": TRAIN_PER_CLASS, "test": TEST_PER_CLASS},
+        lambda kind, number, split: draw_signal(kind, number, split=split),
+        digits=4,
     )
 
 
