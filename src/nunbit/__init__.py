@@ -44,7 +44,8 @@ if TYPE_CHECKING:
         SetLR,
         Stop,
     )
-    from nunbit.training.fit import History, fit
+    from nunbit.training.fit import fit
+    from nunbit.training.history import History
     from nunbit.training.options import TrainOptions
     from nunbit.training.progress import ProgressPrinter
 
@@ -77,7 +78,8 @@ _PLACES = {
         "SetLR",
         "Stop",
     ],
-    "nunbit.training.fit": ["History", "fit"],
+    "nunbit.training.fit": ["fit"],
+    "nunbit.training.history": ["History"],
     "nunbit.training.options": ["TrainOptions"],
     "nunbit.training.progress": ["ProgressPrinter"],
 }

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import nunbit
-from nunbit.training import fit as fit_module
+from nunbit.training import prepare as prepare_module
 from nunbit.training.callbacks import Callback, Moment
 from nunbit.training.callbacks.base import HOOKS
 
@@ -169,12 +169,12 @@ def test_the_number_of_loader_threads_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     threads: int,
 ) -> None:
-    make_plan = fit_module.make_plan
+    make_plan = prepare_module.make_plan
 
     def plan_with_threads(*given: Any, **named: Any) -> Any:
         return dataclasses.replace(make_plan(*given, **named), loader_threads=threads)
 
-    monkeypatch.setattr(fit_module, "make_plan", plan_with_threads)
+    monkeypatch.setattr(prepare_module, "make_plan", plan_with_threads)
     train(grey, tmp_path / "run")
     assert contents(tmp_path / "run") == usual
 

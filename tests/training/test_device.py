@@ -31,16 +31,23 @@ def test_bfloat16_where_asked_for_or_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, precision: str, able: bool, expected: bool
 ) -> None:
     monkeypatch.setattr(device_module, "_has_bfloat16", lambda device: able)
-    assert make_plan("cpu", precision, network=DENSE).bfloat16 is expected
+    assert (
+        make_plan(nunbit.TrainOptions(device="cpu", precision=precision), network=DENSE).bfloat16
+        is expected
+    )
 
 
 def test_channels_last_where_there_are_convolutions() -> None:
-    assert not make_plan("cpu", "float32", network=DENSE).channels_last
-    assert make_plan("cpu", "float32", network=CONVOLVING).channels_last
+    assert not make_plan(
+        nunbit.TrainOptions(device="cpu", precision="float32"), network=DENSE
+    ).channels_last
+    assert make_plan(
+        nunbit.TrainOptions(device="cpu", precision="float32"), network=CONVOLVING
+    ).channels_last
 
 
 def test_the_plan_in_a_line() -> None:
-    plan = make_plan("cpu", "bfloat16", network=CONVOLVING)
+    plan = make_plan(nunbit.TrainOptions(device="cpu", precision="bfloat16"), network=CONVOLVING)
     assert plan.describe() == f"cpu, {torch.get_num_threads()} threads, bfloat16, channels last"
     assert plan.loader_threads >= 1
 
@@ -48,17 +55,23 @@ def test_the_plan_in_a_line() -> None:
 def test_auto_takes_the_best_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert make_plan("auto", "float32", network=DENSE).device == torch.device("cpu")
+    assert make_plan(
+        nunbit.TrainOptions(device="auto", precision="float32"), network=DENSE
+    ).device == torch.device("cpu")
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert make_plan("auto", "float32", network=DENSE).device == torch.device("mps")
+    assert make_plan(
+        nunbit.TrainOptions(device="auto", precision="float32"), network=DENSE
+    ).device == torch.device("mps")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert make_plan("auto", "float32", network=DENSE).device == torch.device("cuda")
+    assert make_plan(
+        nunbit.TrainOptions(device="auto", precision="float32"), network=DENSE
+    ).device == torch.device("cuda")
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:x", "gpu", "cpu:", "cpu:00", "cuda:²", ""])
 def test_an_unknown_device_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=f"device is `{name}`, expected auto, cpu, cuda"):
-        make_plan(name, "float32", network=DENSE)
+        make_plan(nunbit.TrainOptions(device=name, precision="float32"), network=DENSE)
 
 
 @pytest.mark.parametrize(("name", "there"), [("cuda", 0), ("cuda:1", 1), ("mps", 0), ("cpu:1", 1)])
@@ -72,7 +85,7 @@ def test_an_absent_device_is_refused(
         f"device `{name}` is not there: this machine has {there} `{kind}` devices.*--device cpu"
     )
     with pytest.raises(OptionError, match=message):
-        make_plan(name, "float32", network=DENSE)
+        make_plan(nunbit.TrainOptions(device=name, precision="float32"), network=DENSE)
 
 
 def test_an_absent_device_leaves_no_folder(

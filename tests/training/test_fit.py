@@ -144,7 +144,7 @@ def test_options_are_written_before_the_first_batch_and_resolved(
     )  # fmt: skip
     chosen = seen["training"]
     assert {name for name, value in chosen.items() if value is None} == {
-        "patience", "plateau_patience", "clip_norm",  # None = off
+        "patience", "plateau_patience", "clip_norm", "ema", "first_size", "teacher",  # None = off
     }  # fmt: skip
     assert (chosen["epochs"], chosen["batch_size"], chosen["seed"]) == (2, 16, 0)
     assert chosen["lr"] == pytest.approx(0.002 * 0.25)

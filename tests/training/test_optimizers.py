@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nunbit
+from nunbit.training.defaults import resolve
 from nunbit.training.optimizers import LAST_FRAC, make_optimizer, make_schedule
-from nunbit.training.options import TrainOptions, resolve
+from nunbit.training.options import TrainOptions
 
 STEPS = 10
 SCHEDULES = ("one-cycle", "cosine", "step", "constant")

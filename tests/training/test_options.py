@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nunbit.errors import OptionError
-from nunbit.training.options import TrainOptions, resolve
+from nunbit.training.defaults import resolve
+from nunbit.training.options import TrainOptions
 
 
 def choose(pictures: int = 54_000, network_lr: float = 0.01, **options: Any) -> TrainOptions:
@@ -89,7 +90,9 @@ def test_resolving_twice_is_resolving_once(options: dict[str, Any], pictures: in
     assert resolve(chosen, pictures=pictures, network_lr=0.01) == chosen
     assert resolve(chosen, pictures=pictures + 1000, network_lr=0.5) == chosen
     left_open = {name for name, value in chosen.to_dict().items() if value is None}
-    assert left_open == {"patience", "plateau_patience", "clip_norm"}  # None = off
+    assert left_open == {  # None = off
+        "patience", "plateau_patience", "clip_norm", "ema", "first_size", "teacher",
+    }  # fmt: skip
     assert {name: chosen.to_dict()[name] for name in options} == options
 
 

@@ -140,7 +140,7 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
 def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: Output) -> Result:
     from nunbit.data.reading import origin_of
     from nunbit.runs import RunFolder
-    from nunbit.training.fit import WHERE
+    from nunbit.training.prepare import WHERE
 
     if "out" in given:
         raise OptionError(f"`--resume {folder}` goes on in that folder: leave `--out` away.")
@@ -182,7 +182,8 @@ def _resume(folder: str, source: str | None, given: Mapping[str, Any], output: O
     from nunbit.data.preprocessing import Preprocessing
     from nunbit.evaluation.finish import finish
     from nunbit.model import Model
-    from nunbit.training.fit import History, fit
+    from nunbit.training.fit import fit
+    from nunbit.training.history import History
 
     augment = {k: v for k, v in record["augment"].items() if k != "name"}
     pictures = _load(record["origin"], data)

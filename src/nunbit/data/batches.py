@@ -11,7 +11,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -72,6 +72,7 @@ class Batch:
         ids: (B,) picture ids.
     Args:
         partners: The pictures to mix with, where the device mixes.
+        whole: Pictures in the batch of all ranks; 0 where there is nothing to learn.
     """
 
     images: Tensor
@@ -79,6 +80,7 @@ class Batch:
     ids: NDArray[np.int64] | None = None
     epoch: int = 0
     partners: Batch | None = None
+    whole: int = 0
 
     def __len__(self) -> int:
         """Return the number of pictures."""
@@ -92,7 +94,7 @@ class Batch:
         ids = [None] * count if self.ids is None else np.array_split(self.ids, count)
         partners = [None] * count if self.partners is None else self.partners.parts(count)
         return [
-            Batch(i, t, n, self.epoch, p)
+            Batch(i, t, n, self.epoch, p, self.whole)
             for i, t, n, p in zip(images, targets, ids, partners, strict=True)
         ]
 
@@ -116,6 +118,9 @@ class Batches:
         move: Augmentation, or None.
         mixing: How pictures are mixed with others, or None.
         threads: Threads that augment.
+        draw: Takes seed and epoch and returns the positions of an epoch, where it is not
+            each picture once.
+        share: Number of this rank, and how many there are: each makes its part of every batch.
     """
 
     def __init__(
@@ -128,6 +133,8 @@ class Batches:
         move: Mover | None = None,
         mixing: Mixing | None = None,
         threads: int = 1,
+        draw: Callable[[int, int], NDArray[np.int64]] | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.pictures = pictures
         self.targets = targets
@@ -135,13 +142,22 @@ class Batches:
         self.move = move
         self.mixing = mixing
         self.threads = threads
+        self.draw = draw
+        self.share = share
         self.steps_per_epoch = -(-len(pictures) // batch_size)
+
+    @property
+    def smallest(self) -> int:
+        """Pictures in the smallest batch, of one rank."""
+        return len(self.pictures) // self.steps_per_epoch // self.share[1]
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """Return the positions of all pictures in the order of this epoch."""
         pixels = self.pictures.pixels
         if isinstance(pixels, StreamedPixels):
             return pixels.order(self.seed, epoch).rows
+        if self.draw is not None:
+            return self.draw(self.seed, epoch)
         return make_rng(self.seed, "order", epoch).permutation(len(self.pictures))
 
     def of_epoch(self, epoch: int, *, start: int = 0) -> Iterator[Batch]:
@@ -149,8 +165,11 @@ class Batches:
 
         Of a stream a batch lacks the pictures that cannot be read, and may be empty.
         """
-        parts = np.array_split(self.order(epoch), self.steps_per_epoch)
+        wholes = np.array_split(self.order(epoch), self.steps_per_epoch)
+        rank, ranks = self.share
+        parts = [np.array_split(whole, ranks)[rank] for whole in wholes]
         skipped = sum(map(len, parts[:start]))
+        counts = list(map(len, wholes))[start:]
         parts = parts[start:]
         with (
             contextlib.closing(self._reader(epoch, skipped)) as reader,
@@ -169,7 +188,8 @@ class Batches:
                     )
                 else:
                     ahead = None  # a plain copy is quicker than handing it to a thread
-                yield batch
+                lost = len(positions) - len(batch)  # of a stream: what cannot be read
+                yield replace(batch, whole=counts[k] - lost)
 
     def _reader(self, epoch: int, skipped: int) -> _FromArray | _FromStream:
         pixels = self.pictures.pixels

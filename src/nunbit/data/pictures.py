@@ -77,12 +77,13 @@ class PictureSet:
             return list(self.take(positions))
         return [self.pixels[row] for row in self.rows[positions].tolist()]
 
-    def chunks(self, size: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield all pictures in order, at most ``size`` at a time."""
+    def chunks(self, size: int, part: slice = slice(None)) -> Iterator[NDArray[np.uint8]]:
+        """Yield all pictures in order, or a part of them, at most ``size`` at a time."""
         if isinstance(self.pixels, FilePixels):
             give_back()  # memory is short, and a pass over many pictures begins
-        for start in range(0, len(self), size):
-            yield self.take(slice(start, start + size))
+        first, last, _ = part.indices(len(self))
+        for start in range(first, last, size):
+            yield self.take(slice(start, min(start + size, last)))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from nunbit.evaluation.evaluate import evaluate
 from nunbit.model import Model
 from nunbit.runs import RunFolder, versions
 from nunbit.tasks import Evaluation
-from nunbit.training.fit import History
+from nunbit.training.history import History
 
 __all__ = ["Result", "finish"]
 

@@ -146,8 +146,21 @@ class Task(Protocol):
         """
         ...
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
-        """Return the mean loss of a batch, float32 scalar."""
+    def loss(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
+        """Return the mean loss of a batch, float32 scalar.
+
+        Args:
+            class_weights: (K,) how much a picture of each class counts; the sum over the
+                batch is divided by the number of pictures, not of weights, so that parts
+                of a batch add up.
+        """
         ...
 
     def count(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:

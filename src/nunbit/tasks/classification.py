@@ -109,7 +109,14 @@ class Classification:
         kept = F.one_hot(targets, len(self.classes)) * share[:, None]
         return kept + F.one_hot(others, len(self.classes)) * (1 - share[:, None])
 
-    def loss(self, outputs: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    def loss(
+        self,
+        outputs: Tensor,
+        targets: Tensor,
+        *,
+        smoothing: float = 0.0,
+        class_weights: Tensor | None = None,
+    ) -> Tensor:
         """Return the mean cross-entropy in nats.
 
         Shape:
@@ -117,13 +124,20 @@ class Classification:
             targets: (B,) int64, or what :meth:`mix` returns.
         Args:
             smoothing: Share of probability spread evenly over the classes, 0..1.
+            class_weights: (K,) float32, how much a picture of each class counts.
         Source: label smoothing as in Szegedy et al. 2015, arXiv:1512.00567, section 7.
         """
         outputs = outputs.float()
         if self.head == "softmax":
-            return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
+            summed = F.cross_entropy(
+                outputs, targets, weight=class_weights, label_smoothing=smoothing, reduction="sum"
+            )
+            return summed / len(outputs)
         wanted = targets.float() * (1 - smoothing) + smoothing / 2
-        return F.binary_cross_entropy_with_logits(outputs[:, 0], wanted)
+        weights = None
+        if class_weights is not None:
+            weights = class_weights[0] * (1 - wanted) + class_weights[1] * wanted
+        return F.binary_cross_entropy_with_logits(outputs[:, 0], wanted, weight=weights)
 
     def count(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Count the right answers; of a mixed target, the class with the larger share is right."""

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,7 +19,9 @@ from nunbit._version import __version__
 from nunbit.data.table import PictureTable
 from nunbit.errors import CheckpointError, ModelFileError
 from nunbit.storage import UNUSABLE, load_tensors, save_tensors
-from nunbit.training.job import Job, Progress
+
+if TYPE_CHECKING:
+    from nunbit.training.job import Job, Progress
 
 __all__ = ["load_checkpoint", "load_network", "save_checkpoint", "table_digest"]
 
@@ -73,6 +75,9 @@ def save_checkpoint(path: Path, job: Job, progress: Progress) -> None:
                 {"type": type(callback).__name__, "state": callback.state_dict()}
                 for callback in job.callbacks
             ],
+            "average": None
+            if job.average is None
+            else {"steps": job.average.steps, "weights": job.average.weights},
             "progress": progress.to_dict(),
         },
         tensors,
@@ -115,6 +120,9 @@ def load_checkpoint(path: Path, job: Job) -> dict[str, Any]:
         )
     _load_network(path, job, network)
     _load_optimizer(job.optimizer, optimizer)
+    if job.average is not None and state.get("average"):
+        job.average.steps = int(state["average"]["steps"])
+        job.average.load(state["average"]["weights"])
     for callback, entry in zip(job.callbacks, state["callbacks"], strict=True):
         callback.load_state_dict(entry["state"])
     return progress

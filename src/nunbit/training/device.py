@@ -16,6 +16,8 @@ from torch import nn
 
 from nunbit.data.pixels import processors
 from nunbit.errors import OptionError
+from nunbit.training.options import TrainOptions
+from nunbit.training.ranks import ALONE, Ranks
 
 __all__ = ["Plan", "find_device", "find_parts", "make_plan"]
 
@@ -61,11 +63,12 @@ class Plan:
         return f"{where}, {number}{layout}{split}"
 
 
-def make_plan(device: str, precision: str, *, network: nn.Module, parts: int = 1) -> Plan:
+def make_plan(options: TrainOptions, *, network: nn.Module, ranks: Ranks = ALONE) -> Plan:
     """Choose how to compute.
 
     Args:
-        parts: Devices that the network is split over.
+        options: ``device``, ``precision`` and ``split_model`` are read.
+        ranks: On a machine with GPUs each rank has its own.
 
     The rule for ``precision="auto"``, measured in ``benchmarks/precision.py``:
     bfloat16 where the processor multiplies in it (AVX-512 BF16 or AMX; any CUDA
@@ -75,11 +78,12 @@ def make_plan(device: str, precision: str, *, network: nn.Module, parts: int = 1
     Raises:
         OptionError: The device is unknown or not there, or there are too few.
     """
-    chosen = find_device(device)
+    chosen = find_device(options.device, local_rank=ranks.local_rank if ranks.size > 1 else None)
+    precision = options.precision
     convolves = any(isinstance(m, nn.Conv2d) for m in network.modules())
     threads = torch.get_num_threads()
     return Plan(
-        parts=tuple(find_parts(chosen, parts)),
+        parts=tuple(find_parts(chosen, options.split_model)),
         bfloat16=precision == "bfloat16" or (precision == "auto" and _has_bfloat16(chosen)),
         channels_last=convolves,
         threads=threads,
@@ -87,15 +91,18 @@ def make_plan(device: str, precision: str, *, network: nn.Module, parts: int = 1
     )
 
 
-def find_device(name: str) -> torch.device:
+def find_device(name: str, *, local_rank: int | None = None) -> torch.device:
     """Return the device that a name means here.
+
+    Args:
+        local_rank: Number of this rank on its machine, whose GPU it takes.
 
     Raises:
         OptionError: The name is no device, or this machine has no such one.
     """
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda")
+            return _own_card(local_rank)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     found = re.fullmatch(r"(cpu|cuda|mps)(?::(0|[1-9][0-9]*))?", name)
     if found is None:
@@ -111,7 +118,22 @@ def find_device(name: str) -> torch.device:
             f"device `{name}` is not there: this machine has {there[kind]} `{kind}` devices. "
             "Pass `--device auto` or `--device cpu`."
         )
+    if kind == "cuda" and number is None:
+        return _own_card(local_rank)
     return torch.device(name)
+
+
+def _own_card(local_rank: int | None) -> torch.device:
+    """Return the GPU of this rank."""
+    if local_rank is None:
+        return torch.device("cuda")
+    there = torch.cuda.device_count()
+    if local_rank >= there:
+        raise OptionError(
+            f"process number {local_rank + 1} of this machine has no GPU of its own: there are "
+            f"{there}. Start {there} processes (`--devices {there}`), or pass `--device cpu`."
+        )
+    return torch.device("cuda", local_rank)
 
 
 def find_parts(device: torch.device, count: int) -> list[torch.device]:

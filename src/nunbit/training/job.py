@@ -16,8 +16,14 @@ from nunbit.model import Model
 from nunbit.runs import RunFolder
 from nunbit.tasks import Direction
 from nunbit.training.callbacks.base import Callback
+from nunbit.training.checkpoints import Checkpoints
 from nunbit.training.device import Plan
+from nunbit.training.ema import Average
+from nunbit.training.objective import Objective
 from nunbit.training.options import TrainOptions
+from nunbit.training.parallel import Parallel
+from nunbit.training.ranks import Ranks
+from nunbit.training.resizing import Resizing
 
 __all__ = ["Job", "Progress"]
 
@@ -32,10 +38,21 @@ class Job:
     options: TrainOptions
     """Resolved: nothing in it is left open."""
     plan: Plan
+    ranks: Ranks
+    parallel: Parallel
+    """The network as training calls it; compiled or spread over ranks where asked."""
+    objective: Objective
     optimizer: torch.optim.Optimizer
     schedule: Callable[[int], float]
+    """From the step of the whole run to a factor of the peak learning rate."""
+    resizing: Resizing | None
+    """Smaller pictures at first; None: always the same."""
+    average: Average | None
     callbacks: Sequence[Callback]
+    """On ranks other than the first they are never called."""
     run: RunFolder
+    checkpoints: Checkpoints
+    """Writes the state of the run now and then."""
     identity: Mapping[str, Any]
     """What a checkpoint must agree with to be continued here, as plain data."""
     trained_on: Mapping[str, Any]
@@ -43,7 +60,7 @@ class Job:
     device_augment: Callable[[Batch, Tensor], Tensor] | None = None
     """Augments a batch whose images have arrived on the device; None where threads do it."""
     watchers: Sequence[Callback] = ()
-    """Called as callbacks are, but no part of the state: the progress bar."""
+    """Called as callbacks are, but no part of the state: the progress bar, loggers."""
 
     @property
     def epochs(self) -> int:
@@ -76,15 +93,34 @@ class Progress:
     step: int = 0
     """Steps done in this epoch."""
     seen: int = 0
-    """Pictures seen in this epoch."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Scores of this epoch, summed over the pictures."""
+    """Pictures that this rank has seen in this epoch."""
+    sums: dict[str, float | Tensor] = field(default_factory=dict)
+    """Scores of this epoch, summed over this rank's pictures."""
     seconds: float = 0.0
     """Spent in this epoch, training only."""
     total_seconds: float = 0.0
+    is_validating: bool = False
+    """Whether this epoch's steps are done and its validation has begun."""
     history: list[dict[str, float]] = field(default_factory=list)
     stop_reason: str | None = None
 
+    def next_epoch(self) -> None:
+        """Go on to the next epoch."""
+        self.epoch += 1
+        self.step, self.seen, self.sums, self.seconds = 0, 0, {}, 0.0
+        self.is_validating = False
+
+    def over_ranks(self, ranks: Ranks) -> tuple[dict[str, float], int]:
+        """Return the sums of this epoch and the pictures seen, over all ranks."""
+        parts = ranks.gather(({k: float(v) for k, v in self.sums.items()}, self.seen))
+        sums: dict[str, float] = {}
+        for part, _ in parts:
+            for name, value in part.items():
+                sums[name] = sums.get(name, 0.0) + value
+        return sums, sum(seen for _, seen in parts)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for the checkpoint."""
-        return dataclasses.asdict(self)
+        plain = dataclasses.asdict(self)
+        plain["sums"] = {name: float(value) for name, value in self.sums.items()}
+        return plain

@@ -1,18 +1,14 @@
-"""The options of training, and how those left open are filled in."""
+"""The options of training. Those left open are filled in by ``training/defaults.py``."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from nunbit.errors import OptionError
 from nunbit.options import Option, Options
 
-__all__ = ["TrainOptions", "resolve"]
-
-PICTURES_SEEN = 250_000
-"""Pictures that a network sees in all where ``epochs`` is left open."""
+__all__ = ["TrainOptions"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +42,19 @@ class TrainOptions(Options):
         ),
     ] = None
     optimizer: Annotated[
-        Literal["adamw", "adam", "sgd"],
-        Option("How weights are changed; sgd has Nesterov momentum.", group="Training"),
+        Literal["adamw", "adam", "sgd", "muon"],
+        Option(
+            "How weights are changed; sgd has Nesterov momentum, muon evens out the directions "
+            "of a filter bank's step.",
+            group="Training",
+        ),
     ] = "adamw"
     schedule: Annotated[
-        Literal["one-cycle", "cosine", "step", "constant"],
-        Option("How the learning rate goes over the run.", group="Training"),
+        Literal["one-cycle", "cosine", "linear", "restarts", "step", "constant"],
+        Option(
+            "How the learning rate goes over the run; restarts: cosines that begin anew.",
+            group="Training",
+        ),
     ] = "one-cycle"
     seed: Annotated[int, Option("Start of all randomness.", low=0, group="Training")] = 0
     augment: Annotated[
@@ -97,7 +100,7 @@ class TrainOptions(Options):
         float | None,
         Option(
             "Pull of weights towards 0 (not of biases and norms); default: 0.05 for adamw, "
-            "5e-4 for sgd, 0 for adam.",
+            "5e-4 for sgd, 0 for others.",
             low=0.0,
             group="Fine points",
         ),
@@ -109,7 +112,7 @@ class TrainOptions(Options):
         float | None,
         Option(
             "Epochs in which the learning rate rises; default: a quarter of the run for "
-            "one-cycle, else 0.",
+            "one-cycle and linear, else 0.",
             unit="epochs",
             low=0.0,
             group="Fine points",
@@ -134,6 +137,25 @@ class TrainOptions(Options):
             group="Fine points",
         ),
     ] = 0.1
+    restart_epochs: Annotated[
+        int | None,
+        Option(
+            "Epochs of the first cosine of schedule restarts; default: a seventh of the run, so "
+            "that three are whole.",
+            unit="epochs",
+            low=1,
+            group="Fine points",
+        ),
+    ] = None
+    restart_factor: Annotated[
+        int,
+        Option(
+            "How much longer each cosine of schedule restarts is than the one before.",
+            low=1,
+            high=10,
+            group="Fine points",
+        ),
+    ] = 2
     label_smoothing: Annotated[
         float,
         Option(
@@ -162,6 +184,67 @@ class TrainOptions(Options):
             group="Fine points",
         ),
     ] = 1
+    ema: Annotated[
+        float | None,
+        Option(
+            "Share of an average of the weights that stays at each step, such as 0.999; the "
+            "average is validated and kept. Default: no average.",
+            low=0.0,
+            high=0.999999,
+            open_low=True,
+            group="Fine points",
+        ),
+    ] = None
+    balance: Annotated[
+        Literal["none", "weights", "sampling"],
+        Option(
+            "Let rare classes count as much as common ones: by weights in the loss, or by "
+            "drawing their pictures more often.",
+            group="Fine points",
+        ),
+    ] = "none"
+    first_size: Annotated[
+        int | None,
+        Option(
+            "Side of the pictures at first; it grows to the full size (progressive resizing). "
+            "Default: full size always.",
+            unit="pixels",
+            low=4,
+            high=4096,
+            group="Fine points",
+        ),
+    ] = None
+    growing_frac: Annotated[
+        float,
+        Option(
+            "Share of the run in which pictures grow from first-size to the full size.",
+            low=0.0,
+            high=1.0,
+            group="Fine points",
+        ),
+    ] = 0.75
+    teacher: Annotated[
+        str | None,
+        Option(
+            "A trained run or model file of the same classes, whose answers are learnt "
+            "(knowledge distillation).",
+            group="Fine points",
+        ),
+    ] = None
+    teacher_weight: Annotated[
+        float,
+        Option("Share of the teacher's part in the loss.", low=0.0, high=1.0, group="Fine points"),
+    ] = 0.5
+    temperature: Annotated[
+        float,
+        Option(
+            "What logits are divided by to compare with the teacher's.",
+            low=0.0,
+            high=100.0,
+            open_low=True,
+            group="Fine points",
+        ),
+    ] = 4.0
     plateau_patience: Annotated[
         int | None,
         Option(
@@ -179,6 +262,62 @@ class TrainOptions(Options):
             group="Fine points",
         ),
     ] = False
+    compile: Annotated[
+        Literal["auto", "on", "off"],
+        Option(
+            "Let torch.compile make the network's program; auto: where it was measured to pay.",
+            group="Machine",
+        ),
+    ] = "auto"
+    parallel: Annotated[
+        Literal["ddp", "fsdp"],
+        Option(
+            "With many ranks: ddp keeps the network whole on each, fsdp in parts, where it is "
+            "too large for one.",
+            group="Machine",
+        ),
+    ] = "ddp"
+    sync_batch_norm: Annotated[
+        bool,
+        Option(
+            "Let batch norm see the batch of all ranks, not only the rank's own part.",
+            group="Machine",
+        ),
+    ] = False
+    rank_timeout: Annotated[
+        int,
+        Option(
+            "Seconds after which a silent rank counts as lost.",
+            unit="seconds",
+            low=1,
+            group="Machine",
+        ),
+    ] = 600
+    checkpoint_minutes: Annotated[
+        float,
+        Option(
+            "Also write a checkpoint within an epoch after so long; 0: only after epochs.",
+            unit="minutes",
+            low=0.0,
+            group="Machine",
+        ),
+    ] = 10.0
+    keep_checkpoints: Annotated[
+        int,
+        Option(
+            "Checkpoints that are kept, the last and those before it.",
+            low=1,
+            high=100,
+            group="Machine",
+        ),
+    ] = 2
+    log: Annotated[
+        tuple[str, ...],
+        Option(
+            "Also log to tensorboard, mlflow or wandb; may be given several times.",
+            group="Machine",
+        ),
+    ] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -187,44 +326,3 @@ class TrainOptions(Options):
                 f"`plateau_patience` cuts the learning rate itself and cannot go with schedule "
                 f"`{self.schedule}`. Pass `--schedule constant`."
             )
-
-
-def resolve(options: TrainOptions, *, pictures: int, network_lr: float) -> TrainOptions:
-    """Fill in every option that was left open, so that the run folder can say all.
-
-    Args:
-        pictures: Number of training pictures.
-        network_lr: Peak learning rate of AdamW that suits the network at batch 256.
-
-    Example:
-        >>> chosen = resolve(TrainOptions(), pictures=54_000, network_lr=0.01)
-        >>> chosen.epochs, chosen.batch_size, chosen.lr
-        (5, 256, 0.01)
-    """
-    epochs = options.epochs or min(max(round(PICTURES_SEEN / pictures), 5), 40)
-    batch_size = options.batch_size or _batch_size(pictures)
-    rising = options.schedule in ("one-cycle", "cosine")
-    if options.optimizer == "sgd":
-        lr = (0.1 if rising else 0.01) * (batch_size / 256) * (network_lr / 0.01)
-    else:
-        lr = network_lr * math.sqrt(batch_size / 256) if rising else 0.001
-    decay = options.weight_decay
-    if decay is None:
-        decay = {"adamw": 0.05, "sgd": 5e-4, "adam": 0.0}[options.optimizer]
-    warmup = options.warmup_epochs
-    if warmup is None:
-        warmup = epochs / 4 if options.schedule == "one-cycle" else 0.0
-    return replace(
-        options,
-        epochs=epochs,
-        batch_size=batch_size,
-        lr=round(lr, 8) if options.lr is None else options.lr,
-        weight_decay=decay,
-        warmup_epochs=warmup,
-        step_epochs=options.step_epochs or -(-epochs // 3),
-    )
-
-
-def _batch_size(pictures: int) -> int:
-    """Return the power of two nearest to a fortieth of the pictures, 16 to 256."""
-    return int(2 ** min(max(round(math.log2(max(pictures, 1) / 40)), 4), 8))
