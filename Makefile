@@ -54,6 +54,8 @@ bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA;
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/precision.py
+	$(BIN)/python benchmarks/loop_cost.py
+	$(BIN)/python benchmarks/matrix_rate.py
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/memory.py
@@ -63,6 +65,7 @@ bench-keras: ## side by side with Keras and torchvision, in an environment of th
 	.venv-bench/bin/python -m pip install $(PIP_FLAGS) torch==2.13.0
 	.venv-bench/bin/python -m pip install $(PIP_FLAGS) -e . tensorflow==2.21.0 pandas
 	.venv-bench/bin/python benchmarks/augmentation.py
+	.venv-bench/bin/python benchmarks/keras_training.py
 
 adr: ## start a new decision record: make adr TITLE=some-words
 	@n=$$(printf '%04d' $$(( $$(ls docs/adr/[0-9]*.md | wc -l) + 1 ))); \

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import nunbit
 from nunbit.create import create_model, create_model_for
 from nunbit.errors import ModelFileError, OptionError, PictureError, ShapeError
-from nunbit.model import MODEL_FILE, Model
+from nunbit.model import MODEL_FILE, Model, _scale
 from nunbit.networks import replace_head
 from nunbit.storage import HEADER_KEY, save_tensors
 from nunbit.tasks import Classification
@@ -422,3 +422,22 @@ def test_a_network_that_ends_otherwise_than_its_task_is_not_saved(tmp_path: Path
     assert not list(tmp_path.iterdir())
     model.task = Classification(tuple("abcdefg"))
     assert Model.load(model.save(tmp_path / "m.safetensors")).classes == tuple("abcdefg")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+@pytest.mark.parametrize("innermost", [False, True])
+def test_scaling_by_lines_has_the_bits_of_the_plain_formula(channels: int, innermost: bool) -> None:
+    rng = np.random.default_rng(channels)
+    mean, std = (tuple(rng.uniform(0.1, 0.9, channels).tolist()) for _ in range(2))
+    shape = (5, 12, 17, channels) if innermost else (5, channels, 12, 17)
+    images = torch.from_numpy(rng.integers(0, 256, shape, dtype=np.uint8))
+    if innermost:
+        images = images.permute(0, 3, 1, 2)
+    shift, spread = (255 * torch.tensor(each).view(1, -1, 1, 1) for each in (mean, std))
+    with torch.inference_mode():
+        first = _scale(images, mean, std)
+    found = _scale(images, mean, std)
+    assert torch.equal(found, (images.float() - shift) / spread)
+    assert torch.equal(found, first)
+    assert found.stride() == images.stride()
+    assert not found.is_inference()

@@ -17,6 +17,7 @@ PUBLIC = [
     "DataOptions",
     "EarlyStopping",
     "History",
+    "LRCurve",
     "LoadWeights",
     "MissingExtraError",
     "Model",
@@ -40,6 +41,7 @@ PUBLIC = [
     "create_model",
     "create_model_for",
     "evaluate",
+    "find_lr",
     "fit",
     "load",
 ]

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         SetLR,
         Stop,
     )
+    from nunbit.training.find_lr import LRCurve, find_lr
     from nunbit.training.fit import fit
     from nunbit.training.history import History
     from nunbit.training.options import TrainOptions
@@ -78,6 +79,7 @@ _PLACES = {
         "SetLR",
         "Stop",
     ],
+    "nunbit.training.find_lr": ["LRCurve", "find_lr"],
     "nunbit.training.fit": ["fit"],
     "nunbit.training.history": ["History"],
     "nunbit.training.options": ["TrainOptions"],
@@ -93,6 +95,7 @@ __all__ = [
     "DataOptions",
     "EarlyStopping",
     "History",
+    "LRCurve",
     "LoadWeights",
     "MissingExtraError",
     "Model",
@@ -116,6 +119,7 @@ __all__ = [
     "create_model",
     "create_model_for",
     "evaluate",
+    "find_lr",
     "fit",
     "load",
 ]

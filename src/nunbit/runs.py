@@ -5,9 +5,12 @@ runs/mnist-auto-1/
     split.csv              which picture was trained on, validated on, tested on
     history.jsonl          one line of scores per epoch
     checkpoints/last.safetensors   to continue with ``--resume``
+    checkpoints/epoch-0003-step-000120.safetensors   the one before it: 3 epochs were done and
+                           120 steps of the next; taken where the last one is damaged
     model.safetensors      the network: weights, preprocessing, classes, scores
     scores.json            the final evaluation
     report.html            the same, to look at
+    .lock                  there while a process writes into the folder
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -28,9 +33,12 @@ from typing import Any
 from nunbit._version import __version__
 from nunbit.errors import CheckpointError, StorageError
 from nunbit.model import MODEL_FILE
-from nunbit.storage import write_atomic
+from nunbit.storage import remove_leftovers, write_atomic
+from nunbit.transfer.lock import LOCK_NAME, try_lock
 
 __all__ = ["RunFolder", "versions"]
+
+OLDER = re.compile(r"epoch-(\d{4,})-step-(\d{6,})\.safetensors")
 
 RECORDED_PACKAGES = ("torch", "numpy", "opencv-python-headless", "safetensors")
 
@@ -89,7 +97,10 @@ class RunFolder:
         Raises:
             StorageError: The folder exists and is not empty.
         """
-        if out is not None and Path(out).is_dir() and any(Path(out).iterdir()):
+        if out is None or not Path(out).is_dir():
+            return
+        # A lock alone was left by a process that was killed before it wrote anything.
+        if any(path.name != LOCK_NAME for path in Path(out).iterdir()):
             raise StorageError(
                 f"`{out}` is not empty, and a run never writes over another. Pass a new folder "
                 f"with `--out`, or continue that run with `--resume {out}`."
@@ -130,6 +141,26 @@ class RunFolder:
         """The state that ``--resume`` continues from."""
         return self.path / "checkpoints" / "last.safetensors"
 
+    def older_checkpoint(self, epoch: int, step: int) -> Path:
+        """Return where a checkpoint is kept that is no longer the last.
+
+        Args:
+            epoch: Epochs that were done.
+            step: Steps that were done of the next.
+        """
+        return self.path / "checkpoints" / f"epoch-{epoch:04d}-step-{step:06d}.safetensors"
+
+    def checkpoint_files(self) -> list[Path]:
+        """Return the checkpoints that there are, the newest first."""
+        found: list[tuple[tuple[int, int], Path]] = []
+        with contextlib.suppress(OSError):  # there is no such folder yet
+            for path in self.checkpoint_file.parent.iterdir():
+                name = OLDER.fullmatch(path.name)
+                if name is not None:
+                    found.append(((int(name[1]), int(name[2])), path))
+        older = [path for _, path in sorted(found, reverse=True)]
+        return [self.checkpoint_file, *older] if self.checkpoint_file.is_file() else older
+
     @property
     def model_file(self) -> Path:
         """The trained network."""
@@ -167,9 +198,52 @@ class RunFolder:
             raise CheckpointError(f"`{self.options_file}` cannot be read: {error}.") from error
         return options
 
+    @contextlib.contextmanager
+    def sole_use(self) -> Iterator[None]:
+        """Hold the folder, so that no other process writes into it meanwhile.
+
+        The lock is the operating system's and ends with the process, however that ends:
+        a lock file that was left behind locks nothing. Files that such a process had half
+        written are removed. Where the file system knows no locks, nothing is held.
+
+        Raises:
+            StorageError: Another process, or another training in this one, holds it.
+        """
+        place = self.path / LOCK_NAME
+        while True:
+            try:
+                file = open(place, "a+b")  # noqa: SIM115  # closed below, with the lock
+            except OSError:  # a folder that cannot be written to says so at the first write
+                yield
+                return
+            held = try_lock(file)
+            if held is not False and not _is_open_at(place, file.fileno()):
+                file.close()  # the one that held it has just taken its file away
+                continue
+            break
+        with file:
+            if held is False:
+                raise StorageError(
+                    f"the run folder `{self.path}` is in use by {_holder(place)}, and two cannot "
+                    "write into one. Wait for its end or stop it, or start a run of its own "
+                    "with `--out DIR`."
+                )
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+                file.write(f"{os.getpid()} {socket.gethostname()}".encode())
+                file.flush()
+            if held:
+                for folder in (self.path, self.checkpoint_file.parent):
+                    remove_leftovers(folder)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    place.unlink()  # while it is held, so that nobody else's is taken away
+
     def withdraw(self) -> None:
         """Leave a folder in which no training has begun, so that its name is free again."""
-        for path in (self.options_file, self.split_file):
+        for path in (self.options_file, self.split_file, self.path / LOCK_NAME):
             path.unlink(missing_ok=True)
         for folder in (self.checkpoint_file.parent, self.path):
             with contextlib.suppress(OSError):  # it holds something, or was never made
@@ -215,6 +289,26 @@ class RunFolder:
     def write_scores(self, scores: Mapping[str, Any]) -> None:
         """Write ``scores.json``."""
         write_atomic(self.scores_file, _json(scores))
+
+
+def _is_open_at(path: Path, handle: int) -> bool:
+    """Return whether the file that is open is the one that is there now."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(handle))
+    except OSError:
+        return False
+
+
+def _holder(lock: Path) -> str:
+    """Return who holds a run folder, in words."""
+    try:
+        number, _, host = lock.read_bytes().decode().partition(" ")
+    except (OSError, ValueError):
+        number = host = ""
+    if not number.isdigit():
+        return "another process"
+    here = host in ("", socket.gethostname())
+    return f"process {number}" + ("" if here else f" on {host}")
 
 
 def _json(data: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT_VERSION",
     "UNUSABLE",
+    "NewerFormatError",
     "load_tensors",
     "read_header",
+    "remove_leftovers",
     "save_tensors",
     "write_atomic",
 ]
@@ -38,6 +41,9 @@ FORMAT_VERSION = 1
 """Raised when an older Nunbit could not read what a newer one writes."""
 
 HEADER_KEY = "nunbit"
+
+LEFTOVER = re.compile(r"\..+-[0-9a-f]{8}")
+"""Names that :func:`write_atomic` writes under before a file gets its own."""
 
 UNUSABLE = (
     ArithmeticError,
@@ -49,6 +55,10 @@ UNUSABLE = (
     ValueError,
 )
 """What reading plain data as ours can raise where it is not ours."""
+
+
+class NewerFormatError(ModelFileError):
+    """A file is whole, but only a newer Nunbit can read it."""
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -73,6 +83,18 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     finally:  # gone after a rename; left by an error or by Ctrl-C
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left in a folder.
+
+    Only where nobody writes into it meanwhile.
+    """
+    with contextlib.suppress(OSError):  # there is no such folder
+        for path in list(folder.iterdir()):
+            if LEFTOVER.fullmatch(path.name):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def _explain(path: Path, size_bytes: int, error: OSError) -> str:
@@ -146,7 +168,7 @@ def read_header(path: Path, *, kind: Literal["model", "checkpoint"]) -> dict[str
     if size_bytes < expected:
         raise _truncated(path, size_bytes, expected)
     if newest > FORMAT_VERSION:
-        raise ModelFileError(
+        raise NewerFormatError(
             f"`{path}` has format {newest} (written by Nunbit "
             f"{header.get('nunbit', '?')}); this Nunbit reads up to {FORMAT_VERSION}. "
             "Update with `pip install -U nunbit`."

@@ -72,7 +72,7 @@ def test_evaluate_on_the_training_folder_says_so(
 def test_a_run_stopped_before_its_report_is_finished_by_resume(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def press(*arguments: object) -> None:
+    def press(*arguments: object, **others: object) -> None:
         raise KeyboardInterrupt
 
     out = tmp_path / "run"

@@ -119,7 +119,10 @@ def test_text_says_what_people_need(tmp_path: Path, capsys: pytest.CaptureFixtur
     out = str(tmp_path / "r")
     assert run(["train", "digits", "--network", "mlp", "--epochs", "2", "--out", out]) == 0
     text, progress = out_of(capsys)
-    assert "fit: squash" in text
+    assert "fit: squash" in progress
+    assert "Network   mlp, 38,410 parameters" in progress
+    assert f"nunbit evaluate {out}" in text
+    assert f"nunbit predict {out} PICTURE" in text
     assert re.search(r"Test accuracy +\d+\.\d\d % \(95 %: \d+\.\d\d–\d+\.\d\d\) on 364", text)
     assert f"{out}/model.safetensors" in text
     assert f"{out}/report.html" in text

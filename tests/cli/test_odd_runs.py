@@ -55,7 +55,7 @@ def test_a_source_whose_name_is_no_utf8(
     odd = photos.rename(tmp_path / os.fsdecode(b"pets\xff"))
     assert run(["train", odd.name, *SHORT, "--out", "run"]) == 0
     assert Path("run/report.html").is_file()
-    assert "pets\\udcff" in capsys.readouterr().out
+    assert "pets\\udcff" in capsys.readouterr().err
     data = json_of(["evaluate", "run"], capsys)
     assert data["source"] == "pets\\udcff"
     assert data["count"] == 2
@@ -82,7 +82,7 @@ def test_line_ends_in_file_names(
 def stopped(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Train, and stop before the report."""
 
-    def press(*arguments: object) -> None:
+    def press(*arguments: object, **others: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -180,7 +180,7 @@ def test_names_of_classes_do_not_reach_the_terminal_as_they_are(
     said = capsys.readouterr()
     assert "\x1b" not in said.out + said.err
     assert "\u202e" not in said.out + said.err
-    assert re.search(r"Classes +4: .*\\x1b\[31mred.*two\\nlines", said.out)
+    assert re.search(r"Classes +4: .*\\x1b\[31mred.*two\\nlines", said.err)
     assert "고양이" in said.out
 
 

@@ -18,8 +18,8 @@ def stopped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return a function that trains until the end of the first epoch, then Ctrl-C."""
     end_epoch = loop._end_epoch
 
-    def stop(job: Any, progress: Any) -> None:
-        end_epoch(job, progress)
+    def stop(job: Any, progress: Any, interrupt: Any) -> None:
+        end_epoch(job, progress, interrupt)
         if progress.epoch == 1:
             raise KeyboardInterrupt
 

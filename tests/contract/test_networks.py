@@ -47,6 +47,7 @@ LEAST = {
     **{"auto": 4, "mlp": 1, "cnn-mnist": 6, "cnn-cats-dogs": 16, "conv1d": 8},
     **{"lenet-5": 12, "lenet-5-modern": 12, "alexnet": 64, "alexnet-owt": 63},
     **{"googlenet": 31, "googlenet-bn": 15},
+    **{"cnn-quick": 10, "airbench": 9, "airbench-photo": 18},
     **dict.fromkeys(VGGS, 32),
     **dict.fromkeys([*RESNETS, *PLAIN], 1),
 }
@@ -55,6 +56,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "auto": {"width": 8},
     "mlp": {"width": 32},
     "conv1d": {"width": 8},
+    "cnn-quick": {"width": 8},
+    **{name: {"width": 16, "middle": 16, "wide": 16} for name in ("airbench", "airbench-photo")},
     **{name: {"width": 4, "dense": 64} for name in VGGS},
     **{name: {"width": 0.125, "dense": 64} for name in ("alexnet", "alexnet-owt")},
     **{name: {"width": 0.125} for name in ("googlenet", "googlenet-bn")},

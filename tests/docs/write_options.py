@@ -8,6 +8,7 @@ from nunbit.augment import Augment
 from nunbit.cli.augment import SheetOptions
 from nunbit.cli.check import CheckOptions
 from nunbit.cli.datasets import DatasetsOptions
+from nunbit.cli.find_lr import RangeOptions, StepOptions
 from nunbit.cli.networks import NetworksOptions
 from nunbit.cli.predict import PredictOptions
 from nunbit.cli.train import NetworkOptions, RunOptions
@@ -19,6 +20,7 @@ TARGET = Path(__file__).parents[2] / "docs" / "options.md"
 
 SECTIONS: list[tuple[str, list[type[Options]]]] = [
     ("nunbit train", [DataOptions, NetworkOptions, TrainOptions, RunOptions]),
+    ("nunbit find-lr", [DataOptions, NetworkOptions, StepOptions, RangeOptions]),
     ("nunbit check", [CheckOptions]),
     ("nunbit augment", [SheetOptions]),
     ("nunbit predict", [PredictOptions]),

@@ -44,6 +44,12 @@ class Interrupts(Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+def copy_run(folder: Path | None, to: Path) -> None:
+    """Copy what lies there while a thread may be writing; what it replaces may vanish."""
+    assert folder is not None
+    shutil.copytree(folder, to, ignore=shutil.ignore_patterns(".*", "epoch-*"))
+
+
 class Copies(Callback):
     """Copies the run folder before an epoch: what ``kill -9`` within it would leave."""
 
@@ -51,8 +57,7 @@ class Copies(Callback):
         self.to = to
 
     def on_epoch_begin(self, moment: Moment) -> None:
-        assert moment.folder is not None
-        shutil.copytree(moment.folder, self.to / str(moment.epoch))
+        copy_run(moment.folder, self.to / str(moment.epoch))
 
 
 class Case:
@@ -98,33 +103,102 @@ def keras_three() -> list[Callback]:
     ]
 
 
+def early_best() -> list[Callback]:
+    """Make an early stop that ends with the average's weights of an early epoch."""
+    return [nunbit.EarlyStopping(patience=9, mode="max", restore_best_weights=True)]
+
+
+def teacher_of(pictures: nunbit.Pictures) -> str:
+    """Return a model file with the answers of an untrained network: some answers."""
+    path = Path(pictures.origin).parent / "teacher.safetensors"
+    nunbit.create_model_for(pictures, network="mlp", seed=99).save(path)
+    return str(path)
+
+
+def unlike() -> list[Callback]:
+    """Make one of each callback again, as users set them: other scores, cooldown, each epoch."""
+    return [
+        nunbit.ModelCheckpoint("{epoch}.safetensors", monitor="loss"),
+        nunbit.ReduceLROnPlateau("accuracy", factor=0.1, patience=1, min_delta=1, cooldown=2),
+        nunbit.EarlyStopping("accuracy", patience=2, min_delta=9, start_from_epoch=1),
+    ]
+
+
+Augment = nunbit.Augment
+
 CASES: dict[str, Callable[[Any, Any], Case]] = {
-    "adamw": lambda grey, colour: Case(grey),
-    "adam": lambda grey, colour: Case(grey, optimizer="adam", schedule="cosine"),
-    "sgd": lambda grey, colour: Case(grey, optimizer="sgd", schedule="step", clip_norm=0.5),
-    "sgd without momentum": lambda grey, colour: Case(grey, optimizer="sgd", momentum=0.0),
+    # Optimizers, each with a schedule.
+    "adamw, one-cycle": lambda grey, colour: Case(grey),
+    "adam, cosine": lambda grey, colour: Case(grey, optimizer="adam", schedule="cosine"),
+    "sgd, step": lambda grey, colour: Case(
+        grey, optimizer="sgd", schedule="step", step_epochs=1, clip_norm=0.5
+    ),
+    "sgd without momentum, linear": lambda grey, colour: Case(
+        grey, optimizer="sgd", momentum=0.0, schedule="linear", warmup_epochs=1.5
+    ),
+    "muon, restarts": lambda grey, colour: Case(
+        grey, "cnn-mnist", optimizer="muon", schedule="restarts", restart_epochs=1
+    ),
+    # Callbacks.
     "callbacks": lambda grey, colour: Case(grey, schedule="constant", callbacks=keras_three),
+    "callbacks set otherwise": lambda grey, colour: Case(
+        grey, schedule="constant", callbacks=unlike
+    ),
     "callbacks of the options": lambda grey, colour: Case(
         grey, schedule="constant", plateau_patience=1, patience=3, save_best_only=True, lr=0.05
     ),
+    # What a loss is made of.
     "dropout": lambda grey, colour: Case(grey, "cnn-mnist", label_smoothing=0.1),
-    "batch norm, augmented": lambda grey, colour: Case(
+    "class weights": lambda grey, colour: Case(grey, balance="weights"),
+    "classes drawn": lambda grey, colour: Case(grey, balance="sampling"),
+    "teacher": lambda grey, colour: Case(grey, teacher=teacher_of(grey), temperature=2.0),
+    # Averages of weights and pictures that grow.
+    "average": lambda grey, colour: Case(grey, "auto", ema=0.9, callbacks=early_best),
+    "growing pictures": lambda grey, colour: Case(grey, "auto", first_size=4),
+    # Augmentation, by its groups: geometry, cuts, tone, patches, policies, mixing, statistics.
+    "moved, batch norm": lambda grey, colour: Case(
         colour, "auto", optimizer="sgd",
-        augment=nunbit.Augment(rotation_range=30, width_shift_range=1.0, horizontal_flip=True),
+        augment=Augment(
+            rotation_range=30, width_shift_range=1.0, shear_range=5, zoom_range=0.2,
+            horizontal_flip=True,
+        ),
     ),
+    "cut": lambda grey, colour: Case(
+        colour, augment=Augment(random_resized_crop=(0.5, 1.0), crop_padding=1)
+    ),
+    "standardised": lambda grey, colour: Case(
+        grey, augment=Augment(featurewise_std_normalization=True, zca_whitening=True)
+    ),
+    "toned": lambda grey, colour: Case(
+        colour, augment=Augment(
+            brightness_range=(0.7, 1.3), channel_shift_range=30.0,
+            colour_jitter=(0.2, 0.2, 0.2, 0.1),
+        ),
+    ),
+    "patched": lambda grey, colour: Case(grey, augment=Augment(random_erasing=0.5, cutout=3)),
+    "by policy": lambda grey, colour: Case(colour, augment=Augment(rand_augment=(2, 9))),
     "mixed with others": lambda grey, colour: Case(
-        colour, augment=nunbit.Augment(trivial_augment=True, mixup=0.4, cutmix=1.0), accumulate=2,
+        colour, augment=Augment(trivial_augment=True, mixup=0.4, cutmix=1.0), accumulate=2,
     ),
     "streamed": lambda grey, colour: Case(
         nunbit.load(
             colour.origin,
             options=nunbit.DataOptions(validation=0.2, stream=True, shuffle_buffer=10),
         ),
-        augment=nunbit.Augment(horizontal_flip=True, mixup=0.4),
+        augment=Augment(horizontal_flip=True, mixup=0.4),
     ),
+    # How it is computed.
     "batch norm, accumulated": lambda grey, colour: Case(grey, "auto", accumulate=3),
     "bfloat16": lambda grey, colour: Case(grey, "cnn-mnist", precision="bfloat16"),
 }  # fmt: skip
+
+
+def test_every_choice_of_optimizer_schedule_and_balance_has_a_case(grey: Any, colour: Any) -> None:
+    """A test of the table: what is added to the options is missed here."""
+    made = [make(grey, colour).options for make in CASES.values()]
+    for name in ("optimizer", "schedule", "balance"):
+        choices = {i.name: i for i in nunbit.TrainOptions.fields()}[name].choices
+        assert {getattr(options, name) for options in made} == set(choices), name
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -187,14 +261,27 @@ ALL_CUTS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def three(
+    grey: nunbit.Pictures, contents: Contents, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Case, dict[str, Any]]:
+    """Return a case with Keras' three callbacks and an average, and what it leaves."""
+    case = Case(grey, schedule="constant", callbacks=keras_three, ema=0.9)
+    out = tmp_path_factory.mktemp("three") / "run"
+    case.fit(out=out)
+    return case, contents(out)
+
+
 @pytest.mark.parametrize("cut", ALL_CUTS, ids=str)
 def test_an_interruption_at_every_single_place_changes_nothing(
-    grey: nunbit.Pictures, contents: Contents, tmp_path: Path, cut: tuple[str, int, int]
+    three: tuple[Case, dict[str, Any]],
+    contents: Contents,
+    tmp_path: Path,
+    cut: tuple[str, int, int],
 ) -> None:
-    case = Case(grey, schedule="constant", callbacks=keras_three)
-    case.fit(out=tmp_path / "whole")
+    case, whole = three
     interrupt_and_resume(case, tmp_path / "run", [cut])
-    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "run") == whole
 
 
 def test_a_run_interrupted_after_each_step_changes_nothing(
@@ -226,7 +313,7 @@ def test_a_run_killed_after_its_last_epoch_still_gets_its_model(
     class CopiesAtTheEnd(Callback):
         def on_train_end(self, moment: Moment) -> None:
             if not (tmp_path / "left").exists():
-                shutil.copytree(moment.folder or "", tmp_path / "left")
+                copy_run(moment.folder, tmp_path / "left")
 
     case = Case(grey, schedule="constant", callbacks=keras_three)
     case.fit(out=tmp_path / "whole", extra=(CopiesAtTheEnd(),))

@@ -15,7 +15,7 @@ import nunbit
 from nunbit.errors import OptionError, TrainingError
 from nunbit.training.callbacks import Callback, LoadWeights, Moment, SetLR, Stop
 from nunbit.training.callbacks.base import HOOKS
-from nunbit.training.optimizers import make_schedule
+from nunbit.training.schedules import make_schedule
 
 
 class Recorder(Callback):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from nunbit.storage import load_tensors, save_tensors
 from nunbit.training.callbacks import Callback, Moment
 from nunbit.training.checkpoint import _load_optimizer, pack, table_digest, unpack
 from nunbit.training.optimizers import make_optimizer
+from nunbit.training.parallel import Parallel
 
 LEAVES = (
     st.none()
@@ -53,7 +55,7 @@ def test_plain_data_and_tensors_come_back_bit_for_bit(data: Any) -> None:
     assert equal(unpack(json.loads(text), tensors), data)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "muon"])
 def test_the_optimizer_lies_in_memory_as_if_never_saved(name: Any, tmp_path: Path) -> None:
     """Channels last: sums over another layout could be rounded in another way."""
     options = nunbit.TrainOptions(optimizer=name, lr=0.1, weight_decay=0.0)
@@ -71,8 +73,9 @@ def test_the_optimizer_lies_in_memory_as_if_never_saved(name: Any, tmp_path: Pat
     state = pack(optimizer.state_dict()["state"], tensors, "")
     save_tensors(tmp_path / "file", tensors, {"state": state}, kind="checkpoint")
     loaded, header = load_tensors(tmp_path / "file", kind="checkpoint")
-    _, again = make()
-    _load_optimizer(again, unpack(header["state"], loaded))
+    fresh, again = make()
+    job: Any = SimpleNamespace(optimizer=again, parallel=Parallel(fresh))
+    _load_optimizer(job, unpack(header["state"], loaded))
 
     flat = zip(optimizer.state.values(), again.state.values(), strict=True)
     pairs = [(one[key], two[key]) for one, two in flat for key in one if one[key] is not None]

@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import threading
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from torch import Tensor
 import nunbit
 from nunbit import storage
 from nunbit.errors import StorageError, TrainingError
+from nunbit.runs import RunFolder
 from nunbit.storage import load_tensors
+from nunbit.training import fit as fit_module
 from nunbit.training.callbacks import Action, Callback, Moment, SetLR
 
 
@@ -203,6 +207,7 @@ def test_training_in_another_thread_leaves_signals_alone(run: Any, tiny: nunbit.
 
 
 # --- the disk -----------------------------------------------------------------------------------
+# What happens to checkpoints in mid-run is in test_checkpoints_kept.py.
 
 
 @pytest.fixture
@@ -219,33 +224,6 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
 
     monkeypatch.setattr(storage.os, "fsync", full_sync)
     return state
-
-
-class Fills(Callback):
-    """Fills the disk in the second epoch."""
-
-    def __init__(self, state: dict[str, bool]) -> None:
-        self.state = state
-
-    def on_epoch_begin(self, moment: Moment) -> None:
-        self.state["full"] = moment.epoch == 1 and not self.state.get("mended")
-
-
-def test_a_full_disk_keeps_the_older_checkpoint_which_goes_on(
-    run: Any, tiny: nunbit.Pictures, tmp_path: Path, disk: dict[str, bool]
-) -> None:
-    whole = run(tiny, epochs=3, callbacks=[Fills({})], out=tmp_path / "whole")
-    out = tmp_path / "run"
-    message = r"disk full: `.*last.safetensors` needs .* MB.*untouched.*Free some room"
-    with pytest.raises(StorageError, match=message):
-        run(tiny, epochs=3, callbacks=[Fills(disk)], out=out)
-    assert [path.name for path in (out / "checkpoints").iterdir()] == ["last.safetensors"]
-    disk.update(full=False, mended=True)
-    resumed = run(tiny, epochs=3, callbacks=[Fills(disk)], resume=out)
-    assert resumed["val_loss"] == whole["val_loss"]
-    assert same(
-        weights_of(nunbit.Model.load(out)), weights_of(nunbit.Model.load(tmp_path / "whole"))
-    )
 
 
 def test_a_disk_that_is_full_from_the_start_leaves_nothing(
@@ -270,3 +248,72 @@ def test_a_place_that_cannot_be_written_to_is_said_at_once(
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(StorageError, match=r"cannot be made: Read-only file system.*--out DIR"):
         run(tiny, epochs=1, out=tmp_path / "other")
+
+
+# --- the clock ----------------------------------------------------------------------------------
+
+
+def test_a_clock_that_goes_backwards_makes_no_negative_time(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wall clock is set back an hour at each look, as by a time server gone mad."""
+
+    class Backwards(datetime):
+        looks = 0
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Backwards:
+            cls.looks += 1
+            return cls(2030, 1, 1, tzinfo=tz) - timedelta(hours=cls.looks)
+
+    looks: list[float] = []
+
+    def backwards() -> float:
+        looks.append(2e9 - 3600 * len(looks))
+        return looks[-1]
+
+    monkeypatch.setattr(time, "time", backwards)
+    monkeypatch.setattr(fit_module, "datetime", Backwards)
+    history = run(tiny, epochs=2, checkpoint_minutes=1e-9)
+    assert all(seconds > 0 for seconds in history["seconds"])
+    assert all(speed > 0 for speed in history["images_per_second"])
+    record = json.loads((tmp_path / "run/options.json").read_text())
+    assert record["started"].startswith("2029-12-31T")
+    assert record["finished"].startswith("2029-12-31T")
+    assert record["finished"] < record["started"]
+    assert len(run(tiny, epochs=3, resume=tmp_path / "run").epochs) == 3
+
+
+# --- two in one folder --------------------------------------------------------------------------
+
+
+def test_a_run_that_goes_on_elsewhere_is_not_touched(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path
+) -> None:
+    """Held while it trains; `resume` and `out` are told so, and free again afterwards."""
+    out, found = tmp_path / "run", list[str]()
+
+    class Tries(Callback):
+        def on_epoch_end(self, moment: Moment) -> None:
+            for where in ({"resume": out}, {"out": out}):
+                with pytest.raises(StorageError) as caught:
+                    run(tiny, epochs=1, **where)
+                found.append(str(caught.value))
+
+    run(tiny, epochs=1, callbacks=[Tries()])
+    assert f"the run folder `{out}` is in use by process {os.getpid()}" in found[0]
+    assert f"`{out}` is not empty" in found[1]
+    assert not (out / ".lock").exists()
+    with RunFolder(out).sole_use(), pytest.raises(StorageError, match="is in use by"):
+        run(tiny, epochs=2, callbacks=[Tries()], resume=out)
+    assert len(run(tiny, epochs=2, callbacks=[Tries()], resume=out).epochs) == 2
+
+
+def test_two_that_take_one_empty_folder_do_not_mix(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    with RunFolder(out).sole_use(), pytest.raises(StorageError, match="is in use by"):
+        run(tiny, epochs=1, out=out)
+    assert list(out.iterdir()) == []

@@ -144,7 +144,8 @@ def test_options_are_written_before_the_first_batch_and_resolved(
     )  # fmt: skip
     chosen = seen["training"]
     assert {name for name, value in chosen.items() if value is None} == {
-        "patience", "plateau_patience", "clip_norm", "ema", "first_size", "teacher",  # None = off
+        "patience", "plateau_patience", "clip_norm", "ema", "first_size", "teacher",
+        "bias_lr", "head_lr",  # None = off
     }  # fmt: skip
     assert (chosen["epochs"], chosen["batch_size"], chosen["seed"]) == (2, 16, 0)
     assert chosen["lr"] == pytest.approx(0.002 * 0.25)
@@ -292,7 +293,7 @@ def test_a_crashed_run_goes_on(again: Any) -> None:
 def test_a_finished_run_is_not_resumed(again: Any, left: Path) -> None:
     again()
     before = files(left)
-    message = r"is finished: all its epochs are done. Start a new run to train for longer"
+    message = r"is finished: all its epochs are done. To train for longer .* --epochs 6`"
     with pytest.raises(CheckpointError, match=message):
         again()
     assert files(left) == before
@@ -318,7 +319,7 @@ def test_other_pictures_are_refused(again: Any, tiny: nunbit.Pictures) -> None:
     ("change", "message"),
     [
         ({"lr": 0.5}, r"other options: lr was 0.001, got 0.5. A run goes on"),
-        ({"epochs": 5}, r"epochs was 3, got 5"),
+        ({"epochs": 2}, r"epochs was 3, got 2"),
         ({"batch_size": 12, "seed": 4}, r"batch_size was 24, got 12; seed was 0, got 4"),
         ({"augment": "light"}, r"augment was \{.*got \{"),
     ],
@@ -355,7 +356,14 @@ def test_a_refused_resume_leaves_the_model_alone(again: Any, tiny: nunbit.Pictur
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def without_older(run: Path) -> None:
+    """Remove the checkpoint before the last one, which would do as well."""
+    for path in (run / "checkpoints").glob("epoch-*"):
+        path.unlink()
+
+
 def test_a_truncated_checkpoint_is_refused(again: Any, left: Path) -> None:
+    without_older(left)
     path = left / "checkpoints/last.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"cannot be continued: .*is truncated"):
@@ -363,12 +371,14 @@ def test_a_truncated_checkpoint_is_refused(again: Any, left: Path) -> None:
 
 
 def test_a_missing_checkpoint_is_refused(again: Any, left: Path) -> None:
+    without_older(left)
     (left / "checkpoints/last.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"last.safetensors` is missing.*Start a new run"):
         again()
 
 
 def test_a_model_file_is_no_checkpoint(again: Any, left: Path, tiny: nunbit.Pictures) -> None:
+    without_older(left)
     nunbit.create_model_for(tiny, network="mlp").save(left / "checkpoints/last.safetensors")
     with pytest.raises(CheckpointError, match=r"is a model file, expected a checkpoint file"):
         again()
@@ -403,8 +413,9 @@ def test_progress_is_no_part_of_the_state(
         options=nunbit.TrainOptions(epochs=3, batch_size=24, lr=0.001),
         callbacks=[nunbit.EarlyStopping(patience=9)], progress=True,
     )  # fmt: skip
-    header, *epochs = capsys.readouterr().err.splitlines()
-    assert header.startswith(f"{left}: 3 epochs of ")
+    said = capsys.readouterr().err.splitlines()
+    assert f"Run       {left}" in said
+    epochs = [line for line in said if line.startswith("epoch ")]
     assert [line[:9] for line in epochs] == ["epoch 2/3", "epoch 3/3"]
 
 

@@ -92,6 +92,7 @@ def test_resolving_twice_is_resolving_once(options: dict[str, Any], pictures: in
     left_open = {name for name, value in chosen.to_dict().items() if value is None}
     assert left_open == {  # None = off
         "patience", "plateau_patience", "clip_norm", "ema", "first_size", "teacher",
+        "bias_lr", "head_lr",
     }  # fmt: skip
     assert {name: chosen.to_dict()[name] for name in options} == options
 

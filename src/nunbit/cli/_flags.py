@@ -19,7 +19,16 @@ from nunbit.options import FieldInfo, Option, Options
 
 __all__ = ["CommonOptions", "Positional", "add_command", "pick"]
 
-GROUPS = ("Pictures", "Network", "Training", "Fine points", "Prediction", "Options", "Output")
+GROUPS = (
+    "Pictures",
+    "Network",
+    "Training",
+    "Fine points",
+    "Machine",
+    "Prediction",
+    "Options",
+    "Output",
+)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nunbit.cli._said_once import is_first_rank
+
 __all__ = ["Output", "mend_streams", "percent", "printable"]
 
 
@@ -79,15 +81,20 @@ codecs.register_error("nunbit-nearest", _nearest)
 class Output:
     """Text goes to standard output, or with ``--json`` to standard error.
 
+    Of many ranks only the first says anything.
+
     Args:
         as_json: Whether standard output is kept for one JSON object.
     """
 
     def __init__(self, *, as_json: bool) -> None:
-        self.as_json = as_json
+        self.speaks = is_first_rank()
+        self.as_json = as_json and self.speaks
         stream = sys.stderr if as_json else sys.stdout
         width = None if stream.isatty() else 100
-        self.console = Console(file=stream, highlight=False, width=width, soft_wrap=True)
+        self.console = Console(
+            file=stream, highlight=False, width=width, soft_wrap=True, quiet=not self.speaks
+        )
 
     def say(self, text: str = "") -> None:
         """Print a line for people."""

@@ -11,7 +11,7 @@ from nunbit.errors import OptionError
 if TYPE_CHECKING:
     from nunbit.data.table import PictureTable
 
-__all__ = ["check_outside", "check_parent", "folders_of", "source_folder"]
+__all__ = ["check_drawing", "check_outside", "check_parent", "folders_of", "source_folder"]
 
 
 def source_folder(source: str) -> list[str]:
@@ -60,3 +60,23 @@ def check_parent(flag: str, place: str) -> None:
         raise OptionError(
             f"`{flag} {place}`: the folder `{Path(place).parent}` is not there. Make it first."
         )
+
+
+def check_drawing(flag: str, place: str, *, example: str) -> None:
+    """Refuse a place for a drawing that is no SVG file.
+
+    Raises:
+        OptionError: It is empty, a folder, or has another ending; or its folder is not there.
+    """
+    if not place.strip():
+        raise OptionError(f"`{flag}` is empty. Give the drawing a name: `{flag} {example}`.")
+    path = Path(place)
+    if path.is_dir():
+        raise OptionError(
+            f"`{flag} {place}` is a folder. Give the drawing a name: `{flag} {path / example}`."
+        )
+    if path.suffix.lower() != ".svg":
+        raise OptionError(
+            f"`{flag} {place}`: the drawing is an SVG. Pass `{flag} {path.with_suffix('.svg')}`."
+        )
+    check_parent(flag, place)

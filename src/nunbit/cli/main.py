@@ -16,12 +16,15 @@ from cyclopts import App, CycloptsError
 from nunbit._version import __version__
 from nunbit.cli._flags import Positional, add_command
 from nunbit.cli._output import mend_streams, printable
+from nunbit.cli._said_once import say_once
 from nunbit.cli.augment import SheetOptions, augment
 from nunbit.cli.check import CheckOptions, check
 from nunbit.cli.datasets import DatasetsOptions, datasets
 from nunbit.cli.evaluate import evaluate
+from nunbit.cli.find_lr import RangeOptions, StepOptions, find_lr
 from nunbit.cli.networks import NetworksOptions, networks
 from nunbit.cli.predict import PredictOptions, predict
+from nunbit.cli.recipes import recipes
 from nunbit.cli.train import NetworkOptions, RunOptions, train
 from nunbit.data.options import DataOptions
 from nunbit.errors import NunbitError
@@ -61,6 +64,13 @@ add_command(
 )
 add_command(
     app,
+    find_lr,
+    name="find-lr",
+    positional=[Positional("source", str, SOURCE_HELP)],
+    parts=[DataOptions, NetworkOptions, StepOptions, RangeOptions],
+)
+add_command(
+    app,
     evaluate,
     name="evaluate",
     positional=[
@@ -90,6 +100,13 @@ add_command(
 )
 add_command(
     app,
+    recipes,
+    name="recipes",
+    positional=[Positional("name", str | None, "Show this one.", default=None)],
+    parts=[],
+)
+add_command(
+    app,
     datasets,
     name="datasets",
     positional=[Positional("name", str | None, "Show this one.", default=None)],
@@ -115,15 +132,16 @@ def run(arguments: list[str] | None = None) -> int:
         status = app(words, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         verb = f" {words[0]}" if words and words[0] in app else ""
-        _complain(f"{str(error).strip()} `nunbit{verb} --help` lists what there is.")
+        _complain(f"{str(error).strip()} `nunbit{verb} --help` lists what there is.", error)
         return 2
     except NunbitError as error:
         if "--debug" in words:
             traceback.print_exc()
-        _complain(str(error))
+        _complain(str(error), error)
         return error.exit_status
     except KeyboardInterrupt as error:
-        _complain(f"interrupted{f'; all is saved: {error}' if str(error) else ''}.")
+        saved = f"; all is saved: {error}" if str(error) else ""
+        _complain(f"interrupted{saved}.", error)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -133,14 +151,18 @@ def run(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         _complain(
             f"this is a fault of Nunbit: {type(error).__name__}: {error}. Run the same command "
-            "with `--debug` and report what it prints."
+            "with `--debug` and report what it prints.",
+            error,
         )
         return 1
     return status if isinstance(status, int) else 0
 
 
-def _complain(text: str) -> None:
-    print(f"nunbit: {printable(text, keep=chr(10))}", file=sys.stderr)
+def _complain(text: str, error: BaseException) -> None:
+    def say(words: str) -> None:
+        print(f"nunbit: {printable(words, keep=chr(10))}", file=sys.stderr, flush=True)
+
+    say_once(text, error, say)
 
 
 def main() -> NoReturn:

@@ -6,7 +6,6 @@ import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from nunbit.cli._flags import CommonOptions, pick
@@ -19,7 +18,7 @@ from nunbit.cli._network_facts import (
 )
 from nunbit.cli._network_list import left_out_lines, list_lines
 from nunbit.cli._output import Output
-from nunbit.cli._places import check_parent
+from nunbit.cli._places import check_drawing
 from nunbit.errors import OptionError
 from nunbit.options import Option, Options
 
@@ -149,7 +148,7 @@ def _show(name: str, options: NetworksOptions, output: Output) -> None:
     if options.plot is not None:
         from nunbit.report.architecture import check_drawing_place
 
-        _check_plot(options.plot)
+        check_drawing("--plot", options.plot, example="network.svg")
         check_drawing_place(options.plot)
     chosen = read_network_options(info, options.network_option)
     shown = describe(
@@ -192,22 +191,6 @@ def _show(name: str, options: NetworksOptions, output: Output) -> None:
             "layers": [layer_facts(layer) for layer in shown.layers],
         }
     )
-
-
-def _check_plot(place: str) -> None:
-    if not place.strip():
-        raise OptionError("`--plot` is empty. Give the drawing a name: `--plot network.svg`.")
-    path = Path(place)
-    if path.is_dir():
-        raise OptionError(
-            f"`--plot {place}` is a folder. Give the drawing a name: "
-            f"`--plot {path / 'network.svg'}`."
-        )
-    if path.suffix.lower() != ".svg":
-        raise OptionError(
-            f"`--plot {place}`: the drawing is an SVG. Pass `--plot {path.with_suffix('.svg')}`."
-        )
-    check_parent("--plot", place)
 
 
 def _weights(name: str | None, output: Output) -> None:

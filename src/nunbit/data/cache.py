@@ -7,7 +7,8 @@ each file, or its checksum in an archive) and by how they were prepared. So:
 * a picture that was changed, added or removed is noticed; rows of the others are
   taken over from the older entry, which is then removed;
 * several processes may read and write at once: an entry is made under a name of
-  its own and renamed when it is whole;
+  its own and renamed when it is whole; the first to want one makes it, the others
+  wait for it (ranks of a training on one machine, or two terminals);
 * whatever goes wrong with the cache, training goes on without it;
 * the folder may be deleted at any time.
 """
@@ -19,8 +20,9 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -33,11 +35,16 @@ from nunbit.data.file_pixels import FilePixels
 from nunbit.data.preprocessing import Preprocessing
 from nunbit.data.table import PictureTable
 from nunbit.places import cache_folder
+from nunbit.transfer.lock import try_lock
 
 __all__ = ["CACHE_LIMIT_BYTES", "Entry", "Fingerprint", "PixelCache"]
 
 CACHE_LIMIT_BYTES = 20 << 30
 """Entries that were not used for longest are removed above this, in bytes."""
+
+STALL_S, LOOK_S = 60.0, 0.1
+"""A process that makes an entry and has come no further for so long is not waited for; and
+seconds between two looks at it."""
 
 DECODER = 3
 """Raised whenever :func:`nunbit.data.decode.decode` or ``fit_picture`` gives other pixels."""
@@ -177,6 +184,40 @@ class PixelCache:
             free = shutil.disk_usage(self.folder).free
             return size_bytes <= self.limit_bytes and free > 1.2 * size_bytes + (1 << 30)
         return False
+
+    @contextlib.contextmanager
+    def making(self, fingerprint: Fingerprint) -> Iterator[tuple[bool, Callable[[], None]]]:
+        """Make an entry alone; others who want the same one wait here until it is there.
+
+        Yields whether another process was waited for, which may have made the entry, and
+        what to call now and then, so that others see that this one comes further.
+        """
+        path = self.folder / f"draft-{fingerprint.key}.lock"
+        try:
+            file = open(path, "a+b")  # noqa: SIM115  # a folder that takes no file locks nothing
+        except OSError:
+            yield False, lambda: None
+            return
+
+        def come_further() -> None:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+        with file:
+            waited, seen, since = False, -1, time.monotonic()
+            while try_lock(file) is False:
+                waited = True
+                time.sleep(LOOK_S)
+                changed = os.fstat(file.fileno()).st_mtime_ns
+                if changed != seen:
+                    seen, since = changed, time.monotonic()
+                elif time.monotonic() - since > STALL_S:
+                    break
+            try:
+                yield waited, come_further
+            finally:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)  # who waits has it open, and looks for the entry
 
     def new_draft(self) -> Path:
         """Return the name of a file that no other process uses."""

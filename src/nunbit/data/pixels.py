@@ -68,11 +68,21 @@ class Survey:
     unreadable: tuple[Unreadable, ...] = ()
 
 
-def processors() -> int:
-    """Return how many processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def processors(*, shared: bool = True) -> int:
+    """Return how many processor cores this process may use.
+
+    Args:
+        shared: Whether the ranks of a training that ``torchrun`` has started on this
+            machine share them out; not where one works for all.
+    """
+    has_affinity = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, cores // _ranks_here()) if shared else cores
+
+
+def _ranks_here() -> int:
+    text = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(text)) if text.isdecimal() else 1
 
 
 def survey(table: PictureTable, *, sample: int = 100) -> Survey:
@@ -110,7 +120,8 @@ def survey(table: PictureTable, *, sample: int = 100) -> Survey:
 def default_budget_bytes() -> int:
     """Return a third of the memory that is free now, at least 256 MB.
 
-    What a container allows counts as well as what the machine has.
+    What a container allows counts as well as what the machine has. Ranks of a training on
+    this machine share it out.
     """
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -119,7 +130,7 @@ def default_budget_bytes() -> int:
     limits = [_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current")]
     if limits[0] is not None and limits[1] is not None:
         free = min(free, limits[0] - limits[1])
-    return max(free // 3, 256 << 20)
+    return max(free // 3 // _ranks_here(), 256 << 20)
 
 
 def _number(path: Path) -> int | None:
@@ -158,40 +169,57 @@ def decode_table(
             on_progress(len(table))
             return whole[table.ids][..., None], []
     shape = (len(table), size, size, channels)
-    pixels: Pixels
     fingerprint = None if cache is None else Fingerprint.of(table, preprocessing)
-    if cache is not None and fingerprint is not None:
-        found = cache.find(fingerprint)
-        if found is not None and _still_fail(table, preprocessing, found.failed):
-            on_progress(len(table))
-            kept: Pixels = found.pixels if found.pixels.nbytes > budget_bytes else found.pixels[:]
-            return kept, _named(table, dict(found.failed))
+
+    def kept() -> tuple[Pixels, list[tuple[int, Unreadable]]] | None:
+        entry = None if cache is None or fingerprint is None else cache.find(fingerprint)
+        if entry is None or not _still_fail(table, preprocessing, entry.failed):
+            return None
+        on_progress(len(table))
+        whole: Pixels = entry.pixels if entry.pixels.nbytes > budget_bytes else entry.pixels[:]
+        return whole, _named(table, dict(entry.failed))
+
+    found = kept()
+    if found is not None:
+        return found
     if cache is None or fingerprint is None or not cache.room_for(math.prod(shape)):
         pixels = _make_array(shape, budget_bytes)
         failed = _decode_rows(table, preprocessing, pixels, range(len(table)), threads, on_progress)
         return pixels, _named(table, failed)
-    draft: Path | None = None
-    if math.prod(shape) > budget_bytes:
+    with cache.making(fingerprint) as (waited, come_further):
+        found = kept() if waited else None
+        if found is not None:
+            return found
+
+        def tell(done: int) -> None:
+            come_further()
+            on_progress(done)
+
+        draft, pixels = _make_draft(cache, shape, budget_bytes)
         try:
-            draft = cache.new_draft()
-            pixels = FilePixels.create(draft, shape)
-        except OSError:
-            draft, pixels = None, _make_array(shape, budget_bytes)
-    else:
-        pixels = _make_array(shape, budget_bytes)
-    try:
-        missing = _take_over(cache, fingerprint, pixels).tolist()
-        if len(missing) < len(table):
-            on_progress(len(table) - len(missing))
-        failed = _decode_rows(table, preprocessing, pixels, missing, threads, on_progress)
-        about = {"source": table.source, "pictures": len(table), "image_size": size}
-        with contextlib.suppress(OSError):  # the run goes on without it
-            cache.keep(fingerprint, draft or pixels, failed, about)
-            draft = None
-    finally:
-        if draft is not None:  # interrupted, or not kept: what is open stays open
-            draft.unlink(missing_ok=True)
+            missing = _take_over(cache, fingerprint, pixels).tolist()
+            if len(missing) < len(table):
+                tell(len(table) - len(missing))
+            failed = _decode_rows(table, preprocessing, pixels, missing, threads, tell)
+            about = {"source": table.source, "pictures": len(table), "image_size": size}
+            with contextlib.suppress(OSError):  # the run goes on without it
+                cache.keep(fingerprint, draft or pixels, failed, about)
+                draft = None
+        finally:
+            if draft is not None:  # interrupted, or not kept: what is open stays open
+                draft.unlink(missing_ok=True)
     return pixels, _named(table, failed)
+
+
+def _make_draft(
+    cache: PixelCache, shape: tuple[int, ...], budget_bytes: int
+) -> tuple[Path | None, Pixels]:
+    """Return an array to fill, and its file where it is to become an entry of the cache."""
+    if math.prod(shape) > budget_bytes:
+        with contextlib.suppress(OSError):
+            draft = cache.new_draft()
+            return draft, FilePixels.create(draft, shape)
+    return None, _make_array(shape, budget_bytes)
 
 
 def _still_fail(

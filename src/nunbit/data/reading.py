@@ -170,7 +170,7 @@ def read_pixels(
     pixels, failed = decode_table(
         table,
         preprocessing,
-        threads=processors(),
+        threads=processors(shared=False),  # one rank of a machine decodes, the others wait
         budget_bytes=default_budget_bytes() if memory is None else int(memory * 1e9),
         cache=PixelCache.default() if options.cache == "auto" else None,
         on_progress=lambda done: on_progress(done, len(table)),

@@ -88,10 +88,18 @@ class StreamedPixels:
         found = [pixels for pixels in self.each(rows) if pixels is not None]
         return np.stack(found) if found else np.empty((0, *self.shape[1:]), np.uint8)
 
-    def order(self, seed: int, epoch: int) -> EpochOrder:
-        """Return the order of an epoch; nothing is read."""
+    def counts(self, seed: int, epoch: int, ranks: int) -> list[int] | None:
+        """Return how many pictures of whole shards each rank reads; None without shards."""
+        return None if self._stream is None else self._stream.counts(seed, epoch, ranks)
+
+    def order(self, seed: int, epoch: int, *, share: tuple[int, int] = (0, 1)) -> EpochOrder:
+        """Return the order of an epoch; nothing is read.
+
+        Args:
+            share: Of shards only: a rank and how many there are; the order of its own.
+        """
         if self._stream is not None:
-            return self._stream.order(seed, epoch)
+            return self._stream.order(seed, epoch, share=share)
         rows = make_rng(seed, "order", epoch).permutation(len(self.table))
         return EpochOrder(rows, rows)
 

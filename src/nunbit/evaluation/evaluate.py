@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from nunbit.data.labelled import load_for_evaluation
 from nunbit.data.pictures import PictureSet
 from nunbit.errors import DataError, ShapeError
 from nunbit.model import Model
 from nunbit.tasks import Evaluation
+from nunbit.training.ranks import ALONE, Ranks, share_of
 
 __all__ = ["evaluate"]
 
 
-def evaluate(model: Model, pictures: PictureSet | str | os.PathLike[str] | None) -> Evaluation:
+def evaluate(
+    model: Model,
+    pictures: PictureSet | str | os.PathLike[str] | None,
+    *,
+    ranks: Ranks = ALONE,
+) -> Evaluation:
     """Score a network on pictures it has not been trained on.
 
     Args:
         model: A trained model.
         pictures: One split of :func:`nunbit.load`, as ``pictures.test``, or a
             source: then its test split is used, and where it has none, all of it.
+        ranks: The processes that call this together; each looks at a part of the
+            pictures, and all get the whole result. By default this one looks at all.
     Returns:
         Scores with 95 % intervals, a table by class, the confusion matrix, and
         the pictures that were read wrongly, most confident first.
@@ -46,4 +56,6 @@ def evaluate(model: Model, pictures: PictureSet | str | os.PathLike[str] | None)
             f"{made.channels} channels, got {height}×{width} with {channels}. Pass the source "
             "itself, or `nunbit.load` it at that size."
         )
-    return model.task.evaluate(model.outputs(whole.chunks(model.evaluation_batch)), whole.labels)
+    mine = whole.chunks(model.evaluation_batch, share_of(len(whole), ranks))
+    outputs = np.concatenate(ranks.gather(model.outputs(mine)))  # in picture order, each once
+    return model.task.evaluate(outputs, whole.labels)

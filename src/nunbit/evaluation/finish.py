@@ -13,6 +13,7 @@ from nunbit.model import Model
 from nunbit.runs import RunFolder, versions
 from nunbit.tasks import Evaluation
 from nunbit.training.history import History
+from nunbit.training.ranks import current_ranks
 
 __all__ = ["Result", "finish"]
 
@@ -67,21 +68,32 @@ class Result:
 def finish(model: Model, pictures: Pictures, history: History, *, command: str = "") -> Result:
     """Evaluate a trained model, keep its scores, and write the report.
 
+    With many ranks all of them evaluate, and the first writes.
+
     Args:
         command: How to repeat the run, for the report.
     Raises:
         StorageError: A file cannot be written; the model file of training stays.
+        RankLostError: Another rank is lost.
     """
     run = RunFolder(Path(history.run))
     sets = {"test": pictures.test, "validation": pictures.validation}
-    evaluations = {split: evaluate(model, each) for split, each in sets.items() if each is not None}
+    ranks = current_ranks(history.options.rank_timeout)
+    with ranks.guard(lambda: ("in the last evaluation", f"The model is in `{run.model_file}`.")):
+        evaluations = {
+            split: evaluate(model, each, ranks=ranks)
+            for split, each in sets.items()
+            if each is not None
+        }
     scores = {split: found.to_dict() for split, found in evaluations.items()}
     model.facts["scores"] = {
         split: {k: v for k, v in flat.items() if k != "per_class"} for split, flat in scores.items()
     }
-    model.save(run.model_file)
-    run.write_scores(scores)
-    write_run_report(run, model, pictures, history, evaluations, command=command)
+    if ranks.is_first:
+        with run.sole_use():
+            model.save(run.model_file)
+            run.write_scores(scores)
+            write_run_report(run, model, pictures, history, evaluations, command=command)
     return Result(run, model, history, evaluations, pictures)
 
 

@@ -1,11 +1,13 @@
 """The networks: one readable file per paper; files with an underscore are plumbing."""
 
 from nunbit.networks import (
+    airbench,
     alexnet,
     alexnet_owt,
     auto,
     cnn_cats_dogs,
     cnn_mnist,
+    cnn_quick,
     conv1d,
     googlenet,
     googlenet_bn,
@@ -15,6 +17,7 @@ from nunbit.networks import (
     resnet_cifar,
     vgg,
 )
+from nunbit.networks._meta import try_size
 from nunbit.networks._options import option_fields, read_network_options
 from nunbit.networks._outputs import WithAuxiliary, split_auxiliary
 from nunbit.networks._pretrained import Pretrained, open_weights
@@ -67,11 +70,14 @@ __all__ = [
     "replace_head",
     "split_auxiliary",
     "split_network",
+    "try_size",
     "weights_fit",
 ]
 
 _FILES = (
     auto,
+    cnn_quick,
+    airbench,
     mlp,
     cnn_mnist,
     cnn_cats_dogs,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["WithoutValues", "ghost_of"]
+__all__ = ["WithoutValues", "ghost_of", "try_size"]
 
 SETTERS = frozenset(
     {
@@ -57,3 +57,15 @@ def _without_values(tensor: Tensor, device: str) -> Tensor:
     if tensor.is_floating_point():
         return torch.empty(tensor.shape, device=device)
     return torch.zeros(tensor.shape, device=device, dtype=tensor.dtype)
+
+
+def try_size(network: nn.Module, *, channels: int, image_size: int) -> None:
+    """Pass two pictures of a size through a network as in training, without values.
+
+    Raises:
+        RuntimeError: A layer does not take them, as a dense one of another width.
+        ShapeError: The network itself says so.
+    """
+    images = torch.empty(2, channels, image_size, image_size, device="meta")
+    with torch.no_grad():
+        ghost_of(network, "meta").train()(images)

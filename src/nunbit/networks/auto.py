@@ -17,6 +17,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from nunbit.layers import StochasticDepth, depth_rates
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 from nunbit.options import Option
@@ -39,13 +40,14 @@ class Block(nn.Module):
         2018, arXiv:1812.01187, ResNet-D).
     """
 
-    def __init__(self, before: int, filters: int, *, stride: int) -> None:
+    def __init__(self, before: int, filters: int, *, stride: int, drop: float = 0.0) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(before, filters, 3, stride=stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(filters)
         self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(filters)
+        self.drop = StochasticDepth(drop) if drop else nn.Identity()
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or before != filters:
             pool = nn.AvgPool2d(stride, ceil_mode=True) if stride > 1 else nn.Identity()
@@ -56,7 +58,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.relu1(self.norm1(self.conv1(x)))
-        y = self.norm2(self.conv2(y))
+        y = self.drop(self.norm2(self.conv2(y)))
         return self.relu2(y + self.shortcut(x))  # type: ignore[no-any-return]
 
 
@@ -97,6 +99,15 @@ class Auto(nn.Module):
                 high=1024,
             ),
         ] = 0,
+        drop_path: Annotated[
+            float,
+            Option(
+                "Stochastic depth: chance that the last block is left out for a picture in "
+                "training; earlier ones have less, in a straight line.",
+                low=0.0,
+                high=0.9,
+            ),
+        ] = 0.0,
     ) -> None:
         super().__init__()
         need_size("auto", image_size, 4)
@@ -112,11 +123,14 @@ class Auto(nn.Module):
             stem.append(nn.MaxPool2d(3, stride=2, padding=1))
             side = -(-side // 2)
         self.stem = nn.Sequential(*stem)
-        blocks: list[nn.Module] = [Block(width, width, stride=1)]
-        filters = width
-        while side > LAST_SIDE:
-            blocks.append(Block(filters, 2 * filters, stride=2))
-            filters, side = 2 * filters, -(-side // 2)
+        sides = [side]
+        while sides[-1] > LAST_SIDE:
+            sides.append(-(-sides[-1] // 2))
+        filters, rates = width, depth_rates(drop_path, len(sides))
+        blocks: list[nn.Module] = [Block(width, width, stride=1, drop=rates[0])]
+        for rate in rates[1:]:
+            blocks.append(Block(filters, 2 * filters, stride=2, drop=rate))
+            filters *= 2
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()

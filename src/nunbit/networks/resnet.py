@@ -44,7 +44,8 @@ Departs: bottlenecks halve the size in their 3×3 convolution (``stride_in="v1.5
 the published weights want it; the paper's do so in their first 1×1 (``"v1"``), with the
 same weights and up to 6 % fewer multiply-adds. Shortcuts are option B at every depth; the
 paper's Table 2 has A for 18 and 34. The last norm of a block starts with gains of 0
-(``zero_init``; Goyal et al. 2017, arXiv:1706.02677); the paper's start at 1.
+(``zero_init``; Goyal et al. 2017, arXiv:1706.02677); the paper's start at 1. Stochastic
+depth (``drop_path``; Huang et al. 2016, arXiv:1603.09382) came later and is off by default.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor, nn
 
+from nunbit.errors import OptionError
+from nunbit.layers import StochasticDepth, depth_rates
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 from nunbit.options import Option
@@ -129,13 +132,16 @@ class Basic(nn.Module):
     Source: the paper, figure 5, left.
     """
 
-    def __init__(self, before: int, width: int, *, stride: int, shortcut: str) -> None:
+    def __init__(
+        self, before: int, width: int, *, stride: int, shortcut: str, drop: float = 0.0
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(before, width, 3, stride=stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
+        self.drop = StochasticDepth(drop) if drop else nn.Identity()
         self.shortcut = make_shortcut(shortcut, before, width, stride=stride)
         self.relu2 = nn.ReLU()
 
@@ -143,7 +149,7 @@ class Basic(nn.Module):
         y = self.relu1(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
         if self.shortcut is not None:
-            y = y + self.shortcut(x)
+            y = self.drop(y) + self.shortcut(x)
         return self.relu2(y)  # type: ignore[no-any-return]  # modules are untyped
 
 
@@ -158,7 +164,15 @@ class Bottleneck(nn.Module):
     Source: the paper, figure 5, right.
     """
 
-    def __init__(self, before: int, width: int, *, strides: tuple[int, int], shortcut: str) -> None:
+    def __init__(
+        self,
+        before: int,
+        width: int,
+        *,
+        strides: tuple[int, int],
+        shortcut: str,
+        drop: float = 0.0,
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(before, width, 1, stride=strides[0], bias=False)
         self.norm1 = nn.BatchNorm2d(width)
@@ -168,6 +182,7 @@ class Bottleneck(nn.Module):
         self.relu2 = nn.ReLU()
         self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
         self.norm3 = nn.BatchNorm2d(4 * width)
+        self.drop = StochasticDepth(drop) if drop else nn.Identity()
         self.shortcut = make_shortcut(shortcut, before, 4 * width, stride=max(strides))
         self.relu3 = nn.ReLU()
 
@@ -176,28 +191,31 @@ class Bottleneck(nn.Module):
         y = self.relu2(self.norm2(self.conv2(y)))
         y = self.norm3(self.conv3(y))
         if self.shortcut is not None:
-            y = y + self.shortcut(x)
+            y = self.drop(y) + self.shortcut(x)
         return self.relu3(y)  # type: ignore[no-any-return]  # modules are untyped
 
 
 def make_stage(
-    number: int, *, depth: int, width: int, shortcut: str, stride_in: str
+    number: int, *, depth: int, width: int, shortcut: str, stride_in: str, drop_path: float = 0.0
 ) -> nn.Sequential:
     """Return conv2_x for ``number`` 0, and so on; all but the first halve the size."""
+    here = slice(sum(BLOCKS[depth][:number]), sum(BLOCKS[depth][: number + 1]))
+    drops = depth_rates(drop_path, sum(BLOCKS[depth]))[here]
     filters = width * 2**number
     stride = 1 if number == 0 else 2
     blocks: list[nn.Module] = []
     if depth < BOTTLENECK_FROM:
         before = width if number == 0 else filters // 2
-        blocks.append(Basic(before, filters, stride=stride, shortcut=shortcut))
-        while len(blocks) < BLOCKS[depth][number]:
-            blocks.append(Basic(filters, filters, stride=1, shortcut=shortcut))
+        blocks.append(Basic(before, filters, stride=stride, shortcut=shortcut, drop=drops[0]))
+        for drop in drops[1:]:
+            blocks.append(Basic(filters, filters, stride=1, shortcut=shortcut, drop=drop))
     else:
         before = width if number == 0 else 2 * filters
         strides = (stride, 1) if stride_in == "v1" else (1, stride)
-        blocks.append(Bottleneck(before, filters, strides=strides, shortcut=shortcut))
-        while len(blocks) < BLOCKS[depth][number]:
-            blocks.append(Bottleneck(4 * filters, filters, strides=(1, 1), shortcut=shortcut))
+        make = partial(Bottleneck, width=filters, shortcut=shortcut)
+        blocks.append(make(before, strides=strides, drop=drops[0]))
+        for drop in drops[1:]:
+            blocks.append(make(4 * filters, strides=(1, 1), drop=drop))
     return nn.Sequential(*blocks)
 
 
@@ -221,7 +239,7 @@ def _info(name: str, **fixed: object) -> NetworkInfo:
     *[_info(f"resnet-{depth}", stride_in="v1.5") for depth in (18, 34)],  # basic: no difference
     *[_info(f"resnet-{depth}") for depth in (50, 101, 152)],
     *[
-        _info(f"plain-{depth}", stride_in="v1.5", shortcut="none", zero_init=False)
+        _info(f"plain-{depth}", stride_in="v1.5", shortcut="none", zero_init=False, drop_path=0.0)
         for depth in (18, 34)
     ],
 )
@@ -284,15 +302,36 @@ class Resnet(nn.Module):
                 "block to block until batch norm has seen some batches."
             ),
         ] = True,
+        drop_path: Annotated[
+            float,
+            Option(
+                "Stochastic depth: chance that the last block is left out for a picture in "
+                "training; earlier ones have less, in a straight line.",
+                low=0.0,
+                high=0.9,
+            ),
+        ] = 0.0,
     ) -> None:
         super().__init__()
         name = f"{'plain' if shortcut == 'none' else 'resnet'}-{depth}"
         need_size(name, image_size, 1)
+        if drop_path and shortcut == "none":
+            raise OptionError(
+                f"network `{name}`: drop_path = {drop_path:g} needs shortcuts to go by the blocks "
+                "that are left out. Pass `drop_path=0`."
+            )
         self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
         self.pool1 = nn.MaxPool2d(3, stride=2, padding=1)
-        make = partial(make_stage, depth=depth, width=width, shortcut=shortcut, stride_in=stride_in)
+        make = partial(
+            make_stage,
+            depth=depth,
+            width=width,
+            shortcut=shortcut,
+            stride_in=stride_in,
+            drop_path=drop_path,
+        )
         self.conv2_x, self.conv3_x, self.conv4_x, self.conv5_x = map(make, range(4))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()

@@ -24,17 +24,20 @@ share a name and a paper, but not a size: ``resnet-32`` has 0.46 million paramet
 
 Departs: the last norm of a block starts with gains of 0 (``zero_init``; Goyal et al.
 2017, arXiv:1706.02677); the paper's start at 1. Its network of 1,202 layers, worse than
-that of 110, is left out.
+that of 110, is left out. Stochastic depth (``drop_path``; Huang et al. 2016,
+arXiv:1603.09382) came later and is off by default.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
 from nunbit.errors import OptionError
+from nunbit.layers import StochasticDepth, depth_rates
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 from nunbit.options import Option
@@ -85,7 +88,7 @@ class Block(nn.Module):
     Source: the paper, figure 2 and section 4.2.
     """
 
-    def __init__(self, before: int, filters: int, *, shortcut: str) -> None:
+    def __init__(self, before: int, filters: int, *, shortcut: str, drop: float = 0.0) -> None:
         super().__init__()
         stride = 1 if before == filters else 2
         self.conv1 = nn.Conv2d(before, filters, 3, stride=stride, padding=1, bias=False)
@@ -93,6 +96,7 @@ class Block(nn.Module):
         self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(filters, filters, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(filters)
+        self.drop = StochasticDepth(drop) if drop else nn.Identity()
         self.shortcut = make_shortcut(shortcut, before, filters)
         self.relu2 = nn.ReLU()
 
@@ -100,13 +104,13 @@ class Block(nn.Module):
         y = self.relu1(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
         if self.shortcut is not None:
-            y = y + self.shortcut(x)
+            y = self.drop(y) + self.shortcut(x)
         return self.relu2(y)  # type: ignore[no-any-return]  # modules are untyped
 
 
 def _info(kind: str, depth: int) -> NetworkInfo:
     what, without = ("residual", "") if kind == "resnet" else ("plain", ", without shortcuts,")
-    plain = {"shortcut": "none", "zero_init": False}
+    plain = {"shortcut": "none", "zero_init": False, "drop_path": 0.0}
     return NetworkInfo(
         name=f"{kind}-{depth}",
         title=f"{what} network of {depth} layers{without} for CIFAR-10",
@@ -167,6 +171,15 @@ class ResnetCifar(nn.Module):
                 "block to block until batch norm has seen some batches."
             ),
         ] = True,
+        drop_path: Annotated[
+            float,
+            Option(
+                "Stochastic depth: chance that the last block is left out for a picture in "
+                "training; earlier ones have less, in a straight line.",
+                low=0.0,
+                high=0.9,
+            ),
+        ] = 0.0,
     ) -> None:
         super().__init__()
         name = f"{'plain' if shortcut == 'none' else 'resnet'}-{depth}"
@@ -174,13 +187,21 @@ class ResnetCifar(nn.Module):
         count, rest = divmod(depth - 2, 6)
         if rest or count < 1:
             raise OptionError(f"network `{name}`: depth = {depth}, expected 6n + 2, such as 20.")
+        if drop_path and shortcut == "none":
+            raise OptionError(
+                f"network `{name}`: drop_path = {drop_path:g} needs shortcuts to go by the blocks "
+                "that are left out. Pass `drop_path=0`."
+            )
         self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(width)
         self.relu1 = nn.ReLU()
 
+        rates = iter(depth_rates(drop_path, 3 * count))
+
         def stage(before: int, filters: int) -> nn.Sequential:
-            blocks = [Block(before, filters, shortcut=shortcut)]
-            blocks += [Block(filters, filters, shortcut=shortcut) for _ in range(count - 1)]
+            make = partial(Block, shortcut=shortcut)
+            blocks = [make(before, filters, drop=next(rates))]
+            blocks += [make(filters, filters, drop=next(rates)) for _ in range(count - 1)]
             return nn.Sequential(*blocks)
 
         self.stage1 = stage(width, width)

@@ -128,16 +128,19 @@ class Classification:
         Source: label smoothing as in Szegedy et al. 2015, arXiv:1512.00567, section 7.
         """
         outputs = outputs.float()
+        if self.head == "softmax" and class_weights is None:
+            return F.cross_entropy(outputs, targets, label_smoothing=smoothing)
         if self.head == "softmax":
             summed = F.cross_entropy(
                 outputs, targets, weight=class_weights, label_smoothing=smoothing, reduction="sum"
             )
             return summed / len(outputs)
-        wanted = targets.float() * (1 - smoothing) + smoothing / 2
-        weights = None
-        if class_weights is not None:
-            weights = class_weights[0] * (1 - wanted) + class_weights[1] * wanted
-        return F.binary_cross_entropy_with_logits(outputs[:, 0], wanted, weight=weights)
+        logit, wanted = outputs[:, 0], targets.float() * (1 - smoothing) + smoothing / 2
+        if class_weights is None:
+            return F.binary_cross_entropy_with_logits(logit, wanted)
+        # As softmax has it: each class's part of the loss counts by its own weight.
+        first, second = class_weights[0] * (1 - wanted), class_weights[1] * wanted
+        return -(first * F.logsigmoid(-logit) + second * F.logsigmoid(logit)).mean()
 
     def count(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
         """Count the right answers; of a mixed target, the class with the larger share is right."""

@@ -2,30 +2,94 @@
 
 Tensors lie in the file as tensors; all else is JSON in its header. Floats survive
 JSON exactly (Python writes the shortest text that reads back as the same number).
+
+What the schedule of the learning rate, the order of pictures, augmentation and
+dropout do is a function of (seed, epoch, step), so there is nothing of them to keep.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from nunbit._version import __version__
 from nunbit.data.table import PictureTable
 from nunbit.errors import CheckpointError, ModelFileError
-from nunbit.storage import UNUSABLE, load_tensors, save_tensors
+from nunbit.storage import UNUSABLE, NewerFormatError, load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from nunbit.training.job import Job, Progress
 
-__all__ = ["load_checkpoint", "load_network", "save_checkpoint", "table_digest"]
+__all__ = [
+    "DamagedError",
+    "Saved",
+    "Snapshot",
+    "put_in",
+    "put_network",
+    "read_checkpoint",
+    "table_digest",
+    "take_snapshot",
+]
 
 TENSOR = "$tensor"
+
+
+class DamagedError(CheckpointError):
+    """A checkpoint cannot be read; an older one may do."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy of a run's state in the processor's memory: training may go on meanwhile.
+
+    Args:
+        tensors: By name, on the processor, shared with nobody.
+        header: Plain data.
+        place: Epochs done, and steps of the next.
+    """
+
+    tensors: Mapping[str, Tensor]
+    header: Mapping[str, Any]
+    place: tuple[int, int]
+
+    def write(self, path: Path) -> None:
+        """Write it, whole or not at all.
+
+        Raises:
+            StorageError: It cannot be written; a file that was there stays as it was.
+        """
+        save_tensors(path, self.tensors, self.header, kind="checkpoint")
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint as it was read.
+
+    Args:
+        identity: What the run was, as plain data: options, pictures, network.
+        progress: How far it had come.
+        parts: Sums and pictures seen in this epoch, by rank.
+        callbacks: Type and state of each, in order.
+    """
+
+    path: Path
+    identity: Mapping[str, Any]
+    progress: Mapping[str, Any]
+    parts: list[tuple[dict[str, float], int]]
+    callbacks: list[tuple[str, Mapping[str, Any]]]
+    network: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    average: Mapping[str, Any] | None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epochs done, and steps of the next."""
+        return int(self.progress["epoch"]), int(self.progress["step"])
 
 
 def table_digest(table: PictureTable) -> str:
@@ -60,114 +124,147 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     return value
 
 
-def save_checkpoint(path: Path, job: Job, progress: Progress) -> None:
-    """Write the state of a run, whole or not at all.
-
-    Raises:
-        StorageError: It cannot be written; the last checkpoint stays as it was.
-    """
+def take_snapshot(job: Job, progress: Progress) -> Snapshot | None:
+    """Copy the state of a run; called by all ranks together, only the first gets it."""
+    own = ({name: float(value) for name, value in progress.sums.items()}, progress.seen)
+    parts = job.ranks.gather(own)
+    network = job.parallel.weights()
+    optimizer = job.parallel.gathered(job.optimizer.state_dict()["state"])
+    average = None if job.average is None else job.parallel.gathered(job.average.weights)
+    if not job.ranks.is_first:
+        return None
     tensors: dict[str, Tensor] = {}
     state = pack(
         {
-            "network": job.model.network.state_dict(),
-            "optimizer": job.optimizer.state_dict()["state"],
+            "network": network,
+            "optimizer": optimizer,
             "callbacks": [
                 {"type": type(callback).__name__, "state": callback.state_dict()}
                 for callback in job.callbacks
             ],
             "average": None
             if job.average is None
-            else {"steps": job.average.steps, "weights": job.average.weights},
+            else {"steps": job.average.steps, "weights": average},
             "progress": progress.to_dict(),
+            "ranks": parts,
         },
         tensors,
         "",
     )
-    header = {"nunbit": __version__, "identity": job.identity, "state": state}
-    save_tensors(path, tensors, header, kind="checkpoint")
+    return Snapshot(
+        # Clones, also of what is shared: tied weights, a tensor that a callback keeps twice.
+        {
+            name: value.detach().clone() if value.device.type == "cpu" else value.detach().cpu()
+            for name, value in tensors.items()
+        },
+        {"nunbit": __version__, "identity": job.identity, "state": state},
+        (progress.epoch, progress.step),
+    )
 
 
-def load_checkpoint(path: Path, job: Job) -> dict[str, Any]:
-    """Put a saved state into a job; returns the saved progress.
+def read_checkpoint(path: Path) -> Saved:
+    """Read a checkpoint; nothing is changed yet.
 
     Raises:
-        CheckpointError: There is no checkpoint, it is damaged, or it belongs to
-            other pictures, other options, other callbacks or another network.
+        DamagedError: It is truncated, damaged, or no checkpoint of ours.
+        CheckpointError: It was written by a newer Nunbit.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"`{path}` is missing, so there is nothing to continue from. Start a new run."
-        )
     try:
         tensors, header = load_tensors(path, kind="checkpoint")
-    except ModelFileError as error:
+    except NewerFormatError as error:
         raise CheckpointError(f"the run cannot be continued: {error}") from error
+    except ModelFileError as error:
+        raise DamagedError(f"the run cannot be continued: {error}") from error
     try:
         identity, state = dict(header["identity"]), unpack(header["state"], tensors)
-        network, optimizer = state["network"], state["optimizer"]
-        saved = [entry["type"] for entry in state["callbacks"]]
-        progress: dict[str, Any] = dict(state["progress"])
+        progress = dict(state["progress"])
+        alone = [(progress["sums"], progress["seen"])]  # as it was written before there were ranks
+        parts = [(dict(sums), int(seen)) for sums, seen in state.get("ranks", alone)]
+        return Saved(
+            path=path,
+            identity=identity,
+            progress={**progress, "epoch": int(progress["epoch"]), "step": int(progress["step"])},
+            parts=parts,
+            callbacks=[(entry["type"], entry["state"]) for entry in state["callbacks"]],
+            network=state["network"],
+            optimizer=state["optimizer"],
+            average=state.get("average"),
+        )
     except UNUSABLE as error:
-        raise CheckpointError(
+        raise DamagedError(
             f"`{path}` cannot be understood ({type(error).__name__}: {error}). Start a new run."
         ) from error
-    _check_identity(path, identity, json.loads(json.dumps(job.identity)))
-    given = [type(callback).__name__ for callback in job.callbacks]
-    if saved != given:
-        raise CheckpointError(
-            f"`{path}` was written with the callbacks {', '.join(saved) or 'none'}, got "
-            f"{', '.join(given) or 'none'}. Pass the same callbacks in the same order."
-        )
-    _load_network(path, job, network)
-    _load_optimizer(job.optimizer, optimizer)
-    if job.average is not None and state.get("average"):
-        job.average.steps = int(state["average"]["steps"])
-        job.average.load(state["average"]["weights"])
-    for callback, entry in zip(job.callbacks, state["callbacks"], strict=True):
-        callback.load_state_dict(entry["state"])
-    return progress
 
 
-def load_network(path: Path, job: Job) -> None:
-    """Put the weights of a checkpoint back into the network, and nothing else."""
-    tensors, header = load_tensors(path, kind="checkpoint")
-    _load_network(path, job, unpack(header["state"]["network"], tensors))
+def put_in(saved: Saved, job: Job, progress: Progress) -> None:
+    """Put a saved state into a job and its progress.
+
+    State of a callback that was not there before, and of an optimizer or an average of
+    weights that is another one now, begins anew.
+
+    Raises:
+        CheckpointError: It holds the weights of another network.
+    """
+    put_network(saved, job)
+    if saved.identity.get("optimizer") == job.options.optimizer:
+        _load_optimizer(job, saved.optimizer)
+    if job.average is not None:
+        weights = (saved.average or {}).get("weights", saved.network)
+        job.average.load(job.parallel.parts(weights, job.average.weights))
+        job.average.steps = int((saved.average or {}).get("steps", 0))
+    left = list(saved.callbacks)
+    for callback in job.callbacks:
+        name = type(callback).__name__
+        at = next((k for k, (kind, _) in enumerate(left) if kind == name), None)
+        if at is not None:
+            callback.load_state_dict(left[at][1])
+            left = left[at + 1 :]
+    known = {each.name for each in fields(progress)}
+    for name, value in saved.progress.items():
+        if name in known:
+            setattr(progress, name, value)
+    progress.sums, progress.seen = _own_part(saved, rank=job.ranks.rank, size=job.ranks.size)
 
 
-def _check_identity(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    if saved.get("pictures") != given["pictures"]:
-        raise CheckpointError(
-            f"`{path}` was written with other pictures, labels or splits than the source has now. "
-            "Restore the source, or start a new run."
-        )
-    differ = [
-        f"{name} was {value!r}, got {given.get(name)!r}"
-        for name, value in saved.items()
-        if given.get(name) != value
-    ]
-    if differ:
-        raise CheckpointError(
-            f"`{path}` was written with other options: {'; '.join(differ)}. A run goes on with the "
-            "options it had: pass those, or start a new run."
-        )
+def _own_part(saved: Saved, *, rank: int, size: int) -> tuple[dict[str, float | Tensor], int]:
+    """Return a rank's sums and pictures seen; with another number of ranks the first has all."""
+    if len(saved.parts) == size:
+        sums, seen = saved.parts[rank]
+        return dict(sums), seen
+    if rank > 0:
+        return {}, 0
+    total: dict[str, float | Tensor] = {}
+    for part, _ in saved.parts:
+        for name, value in part.items():
+            total[name] = total.get(name, 0.0) + value
+    return total, sum(seen for _, seen in saved.parts)
 
 
-def _load_network(path: Path, job: Job, weights: Mapping[str, Tensor]) -> None:
+def put_network(saved: Saved, job: Job) -> None:
+    """Put saved weights back into the network, and nothing else.
+
+    Raises:
+        CheckpointError: They are another network's.
+    """
     try:
-        job.model.network.load_state_dict(weights)
+        job.parallel.load(saved.network)
     except RuntimeError as error:
         raise CheckpointError(
-            f"`{path}` holds the weights of another network than `{job.model.network_name}`."
+            f"`{saved.path}` holds the weights of another network than `{job.model.network_name}`."
         ) from error
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+def _load_optimizer(job: Job, state: Mapping[str, Any]) -> None:
+    optimizer = job.optimizer
     whole = optimizer.state_dict()
     whole["state"] = {int(key): value for key, value in state.items()}
     optimizer.load_state_dict(whole)
-    for parameter, values in optimizer.state.items():
-        for name, value in values.items():
-            # As the optimizer makes it: laid out in memory like the weight. Sums of another
-            # layout could be rounded in another way.
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                values[name] = torch.empty_like(parameter).copy_(value)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, kept in whole["state"].items():
+        parameter = parameters[key]
+        for name, value in kept.items():
+            # As the optimizer makes it: of the type it had, and laid out in memory like the
+            # weight. Sums of another layout could be rounded in another way.
+            if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
+                placed = job.parallel.part(value, like=parameter)
+                optimizer.state[parameter][name] = placed

@@ -12,8 +12,8 @@ __all__ = ["resolve"]
 PICTURES_SEEN = 250_000
 """Pictures that a network sees in all where ``epochs`` is left open."""
 
-MUON_LR = 0.02
-"""Peak learning rate of muon where none is given; its steps are of one size by themselves."""
+MUON_LR = 0.1
+"""Peak learning rate of muon at batch 256 for a network that takes AdamW at 0.01."""
 
 
 def resolve(options: TrainOptions, *, pictures: int, network_lr: float) -> TrainOptions:
@@ -32,7 +32,7 @@ def resolve(options: TrainOptions, *, pictures: int, network_lr: float) -> Train
     batch_size = options.batch_size or _batch_size(pictures)
     rising = options.schedule in ("one-cycle", "cosine", "linear", "restarts")
     if options.optimizer == "muon":
-        lr = MUON_LR
+        lr = MUON_LR * math.sqrt(batch_size / 256) * (network_lr / 0.01)
     elif options.optimizer == "sgd":
         lr = (0.1 if rising else 0.01) * (batch_size / 256) * (network_lr / 0.01)
     else:

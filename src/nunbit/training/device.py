@@ -16,6 +16,7 @@ from torch import nn
 
 from nunbit.data.pixels import processors
 from nunbit.errors import OptionError
+from nunbit.training.compiling import should_compile
 from nunbit.training.options import TrainOptions
 from nunbit.training.ranks import ALONE, Ranks
 
@@ -33,6 +34,7 @@ class Plan:
             innermost.
         threads: Threads of the processor that compute.
         loader_threads: Threads that augment, on the same cores.
+        compiled: Whether torch.compile makes the network's program in training.
     """
 
     parts: tuple[torch.device, ...]
@@ -40,6 +42,7 @@ class Plan:
     channels_last: bool
     threads: int
     loader_threads: int
+    compiled: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -60,15 +63,20 @@ class Plan:
         if self.device.type == "cuda":
             where = torch.cuda.get_device_name(self.device)
         split = f", network in {len(self.parts)} parts" if len(self.parts) > 1 else ""
-        return f"{where}, {number}{layout}{split}"
+        program = ", compiled" if self.compiled else ""
+        return f"{where}, {number}{layout}{split}{program}"
 
 
-def make_plan(options: TrainOptions, *, network: nn.Module, ranks: Ranks = ALONE) -> Plan:
+def make_plan(
+    options: TrainOptions, *, network: nn.Module, ranks: Ranks = ALONE, steps: int = 0
+) -> Plan:
     """Choose how to compute.
 
     Args:
-        options: ``device``, ``precision`` and ``split_model`` are read.
+        options: ``device``, ``precision``, ``compile``, ``parallel`` and ``split_model``
+            are read.
         ranks: On a machine with GPUs each rank has its own.
+        steps: Steps of the whole run.
 
     The rule for ``precision="auto"``, measured in ``benchmarks/precision.py``:
     bfloat16 where the processor multiplies in it (AVX-512 BF16 or AMX; any CUDA
@@ -88,6 +96,7 @@ def make_plan(options: TrainOptions, *, network: nn.Module, ranks: Ranks = ALONE
         channels_last=convolves,
         threads=threads,
         loader_threads=min(processors(), 16),
+        compiled=should_compile(options, chosen, steps=steps),
     )
 
 

@@ -18,12 +18,17 @@ __all__ = ["Average"]
 class Average:
     """The moving average of a network's weights and of its batch norm's statistics.
 
+    At the step n (from 1) the average keeps ``min(decay, (1 + n) / (10 + n))`` of itself:
+    2/11 at the first step, half at the eighth, 0.9 at the 80th, 0.99 at the 890th. So the
+    fresh weights, from which it begins, are soon forgotten, and a short run has a short
+    memory whatever ``decay`` says. Batch norm's means and spreads are averaged, too; its
+    count of batches is that of the last step.
+
     Args:
-        network: Whose weights are averaged.
-        decay: Share of the average that stays at each step, 0 < decay < 1. It is less
-            at first, (1 + step) / (10 + step), so that fresh weights are soon forgotten.
-    Source: Polyak & Juditsky 1992; the beginning as in TensorFlow's
-        ``ExponentialMovingAverage(num_updates=...)``.
+        network: Whose weights are averaged; the average begins as a copy of them.
+        decay: Share of the average that stays at each step, 0 < decay < 1.
+    Source: Polyak & Juditsky 1992, SIAM J. Control Optim. 30, 838-855; the beginning as
+        in TensorFlow's ``ExponentialMovingAverage(num_updates=...)``.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -48,7 +53,7 @@ class Average:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the network be the average for a while."""
+        """Let the network be the average for a while; its own weights come back bit for bit."""
         self._exchange()
         try:
             yield
@@ -61,10 +66,12 @@ class Average:
 
     @torch.no_grad()
     def _exchange(self) -> None:
-        for name, value in self.network.state_dict().items():
-            kept = value.detach().clone()
+        values = self.network.state_dict()
+        kept = {name: value.detach().clone() for name, value in values.items()}
+        for name, value in values.items():  # all before the first is kept: some may be shared
             value.copy_(self.weights[name])
-            self.weights[name].copy_(kept)
+        for name, value in kept.items():
+            self.weights[name].copy_(value)
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
         """Begin the average anew from these weights."""

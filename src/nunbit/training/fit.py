@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from nunbit.augment import Augment, choose_augment
 from nunbit.data.pictures import Pictures
 from nunbit.data.splits import split_csv
-from nunbit.errors import CheckpointError, NunbitError, OptionError
+from nunbit.errors import NunbitError, OptionError
 from nunbit.model import Model
 from nunbit.networks import find_network
 from nunbit.runs import RunFolder, versions
 from nunbit.training.augmenting import take_over_normalising
 from nunbit.training.callbacks import Callback
+from nunbit.training.continuing import continued_options, open_continuation, without_name
 from nunbit.training.defaults import resolve
+from nunbit.training.header import run_facts, starving_advice
 from nunbit.training.history import History
 from nunbit.training.job import Job, Progress
+from nunbit.training.loggers import make_loggers
 from nunbit.training.loop import run_loop
 from nunbit.training.matching import match
 from nunbit.training.options import TrainOptions
 from nunbit.training.prepare import make_job
 from nunbit.training.progress import ProgressPrinter
-from nunbit.training.ranks import current_ranks
+from nunbit.training.ranks import Ranks, current_ranks
+from nunbit.training.rescue import whereabouts
 
 __all__ = ["fit"]
+
+T = TypeVar("T")
 
 
 def fit(
@@ -40,6 +48,7 @@ def fit(
     options: TrainOptions | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: str | os.PathLike[str] | None = None,
+    override: bool = False,
     progress: bool = True,
 ) -> History:
     """Train a model; the network changes in place, and a run folder is left behind.
@@ -53,14 +62,17 @@ def fit(
         callbacks: Called in order, after those that the options ask for.
         options: Everything else.
         out: The run folder; default ``runs/<source>-<network>-<number>``.
-        resume: The run folder to continue, with the same model, pictures, options
-            and callbacks as before; the device may be another one.
+        resume: The run folder to continue, with the same model, pictures and callbacks
+            as before. Without ``options`` it has those it had; the device may be another
+            one. More ``epochs``, or a larger patience, prolong a run that is finished.
+        override: Go on although options are others than before (``training/continuing.py``).
         progress: Whether to show progress on standard error.
     Raises:
         OptionError: Model and pictures do not fit each other, or an option or a
             callback is wrong; before the first step.
-        TrainingError: The loss or a weight is no finite number.
+        TrainingError: The loss or a weight is no finite number, or another rank is lost.
         CheckpointError: There is nothing to continue, or it belongs to another run.
+        StorageError: Another process writes into the run folder, or nothing can be written.
         KeyboardInterrupt: Ctrl-C, after the checkpoint has been written.
 
     Example:
@@ -74,43 +86,69 @@ def fit(
         >>> len(history["val_loss"])
         2
     """
+    _check_arguments(callbacks, out, resume, override=override)
+    if epochs is not None and options is not None:
+        options = replace(options, epochs=epochs)
+    ranks = current_ranks((options or TrainOptions()).rank_timeout)
+    kept: dict[str, Any] = {}
+    if resume is not None:
+        kept = _of_first(ranks, lambda: RunFolder.open(resume).read_options())
+        if options is None and augment is None:
+            augment = Augment.from_dict(without_name(kept["augment"]))
+        options = continued_options(options, kept)
     options = options or TrainOptions()
     if epochs is not None:
         options = replace(options, epochs=epochs)
     if isinstance(augment, str):
         options = replace(options, augment=augment)
-    _check_arguments(callbacks, out, resume)
     match(model, pictures)
     info = find_network(model.network_name)
     chosen = resolve(options, pictures=len(pictures.train), network_lr=info.lr)
     if isinstance(augment, Augment):
-        augment_name, mover = "Augment", augment
+        augment_name, mover = kept.get("augment", {}).get("name", "Augment"), augment
     else:
         augment_name, mover = choose_augment(chosen.augment, channels=model.preprocessing.channels)
     take_over_normalising(mover, model, pictures)
-    ranks = current_ranks()
-    job = make_job(model, pictures, chosen, mover, callbacks, ranks)
-    job.watchers = [ProgressPrinter(header=_header(job, augment_name))] if progress else []
+    with ranks.guard(lambda: ("before the first step", "Start again.")):
+        job = make_job(model, pictures, chosen, mover, callbacks, ranks)
+    facts = run_facts(job, pictures, asked=options, augment=augment_name)
+    printer = ProgressPrinter(header=facts, advice=starving_advice(pictures))
+    record = _describe(job, pictures, {"name": augment_name, **mover.to_dict()})
+    record["header"] = {name: ", ".join(map(str, each)) for name, each in facts.items()}
+    loggers = make_loggers(chosen.log, record, say=printer.say)
+    job.watchers = [*([printer] if progress else []), *loggers]
     state = Progress(peak_lr=chosen.lr or 0.0, lr=chosen.lr or 0.0)
-    if resume is None:
-        job.run = job.checkpoints.run = _new_folder(job, pictures, out)
-        record = _describe(job, pictures, {"name": augment_name, **mover.to_dict()})
-        try:
-            if ranks.is_first:
-                job.run.write_options(record)
-                job.run.write_split(split_csv(pictures.table))
-            run_loop(job, state)
-        except BaseException:
-            if ranks.is_first and not job.checkpoints.exist:
-                job.run.withdraw()  # the mistake mended, the same command works
-            raise
-    else:
-        job.run = job.checkpoints.run = RunFolder.open(resume)
-        record = _unfinished(job.run)
-        run_loop(job, state, restore=lambda: job.checkpoints.restore(job, state))
-    if ranks.is_first:
-        job.run.write_options({**record, "finished": _now(), "stop_reason": state.stop_reason})
-    ranks.wait()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(ranks.guard(lambda: whereabouts(job, state)))
+        if resume is None:
+            job.run = job.checkpoints.run = _new_folder(job, pictures, out)
+            _of_first(ranks, lambda: _hold(stack, job.run, is_new=True))
+            try:
+                if ranks.is_first:
+                    job.run.write_options(record)
+                    job.run.write_split(split_csv(pictures.table))
+                run_loop(job, state)
+            except BaseException:
+                if ranks.is_first and not job.checkpoints.exist:
+                    job.run.withdraw()  # the mistake mended, the same command works
+                raise
+        else:
+            job.run = job.checkpoints.run = RunFolder(Path(resume))
+            _of_first(ranks, lambda: _hold(stack, job.run, is_new=False))
+            continuation = open_continuation(job, kept, override=override)
+            record = continuation.record(kept, record)
+
+            def restore() -> None:
+                continuation.restore(job, state)
+                if ranks.is_first:
+                    job.run.write_options(record)
+                if continuation.is_altered:
+                    job.checkpoints.save(job, state)
+
+            run_loop(job, state, restore=restore)
+        if ranks.is_first:
+            job.run.write_options({**record, "finished": _now(), "stop_reason": state.stop_reason})
+        ranks.wait()
     return History.of(
         job.run,
         state.history,
@@ -122,38 +160,46 @@ def fit(
 
 def _new_folder(job: Job, pictures: Pictures, out: str | os.PathLike[str] | None) -> RunFolder:
     """Return a new run folder, which the first rank makes."""
-    made: RunFolder | NunbitError | None = None
-    if job.ranks.is_first:
+    name = job.model.network_name
+    return _of_first(job.ranks, lambda: RunFolder.create(out, source=pictures.source, network=name))
+
+
+def _of_first(ranks: Ranks, work: Callable[[], T]) -> T:
+    """Let the first rank do what one alone may do; all get what it returns, or its error."""
+    done: T | NunbitError | None = None
+    if ranks.is_first:
         try:
-            made = RunFolder.create(out, source=pictures.source, network=job.model.network_name)
+            done = work()
         except NunbitError as error:
-            made = error
-    found = job.ranks.of_first(made)
+            if ranks.size == 1:
+                raise
+            done = error
+    found = ranks.of_first(done)
     if isinstance(found, NunbitError):
         raise found
-    if found is None:
-        raise OptionError("the first rank made no run folder.")
-    return found
+    return cast(T, found)
 
 
-def _check_arguments(callbacks: Sequence[Callback], out: object, resume: object) -> None:
+def _hold(stack: contextlib.ExitStack, run: RunFolder, *, is_new: bool) -> None:
+    """Keep other processes out of the run folder until the stack is closed."""
+    stack.enter_context(run.sole_use())
+    if is_new:
+        run.check_free(run.path)  # another one may have come first
+
+
+def _check_arguments(
+    callbacks: Sequence[Callback], out: object, resume: object, *, override: bool
+) -> None:
     strange = [c for c in callbacks if not isinstance(c, Callback)]
     if strange:
         raise OptionError(
             f"callbacks hold {strange[0]!r}, expected objects of classes made from "
             "`nunbit.Callback`, such as `nunbit.EarlyStopping()`."
         )
+    if override and resume is None:
+        raise OptionError("`override` goes on with a run under other options: pass `resume`, too.")
     if out is not None and resume is not None:
         raise OptionError("a resumed run stays in its folder: pass `resume` without `out`.")
-
-
-def _header(job: Job, augment: str) -> str:
-    """Return what was chosen, in one line for people."""
-    chosen, steps = job.options, job.batches.steps_per_epoch
-    return (
-        f"{chosen.epochs} epochs of {steps} steps, batch {chosen.batch_size}, {chosen.optimizer} "
-        f"{chosen.lr:g} {chosen.schedule}, augment {augment}; {job.plan.describe()}"
-    )
 
 
 def _now() -> str:
@@ -181,18 +227,3 @@ def _describe(job: Job, pictures: Pictures, augment: Mapping[str, Any]) -> dict[
         "versions": versions(),
         "started": _now(),
     }
-
-
-def _unfinished(run: RunFolder) -> dict[str, Any]:
-    """Return ``options.json`` of a run that has something left to do.
-
-    Raises:
-        CheckpointError: It has not, or the file cannot be read.
-    """
-    record = run.read_options()
-    if "finished" in record:
-        why = record.get("stop_reason") or "all its epochs are done"
-        raise CheckpointError(
-            f"`{run.path}` is finished: {why}. Start a new run to train for longer."
-        )
-    return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,7 @@ from nunbit.errors import OptionError
 from nunbit.training.callbacks.base import Action, Callback, LoadWeights, Moment, SetLR, Stop
 from nunbit.training.job import Job, Progress
 
-__all__ = ["call"]
+__all__ = ["BatchLogs", "call"]
 
 
 def call(
@@ -27,11 +27,12 @@ def call(
     watching = _having(hook, job.watchers)
     if not asked and not watching:
         return
+    weights = job.parallel.weights_for(hook, wanted=bool(asked))
     actions: list[tuple[str, Action | None]] = []
     failed: Exception | None = None
     if job.ranks.is_first:
         try:
-            moment = _moment(job, progress, logs or {})
+            moment = _moment(job, progress, logs or {}, weights)
             for callback in (*asked, *watching):
                 place = f"{type(callback).__name__}.{hook}"
                 action = getattr(callback, hook)(moment)
@@ -51,18 +52,21 @@ def call(
             _carry_out(job, progress, action, place)
 
 
-def _having(hook: str, callbacks: Any) -> list[Callback]:
+def _having(hook: str, callbacks: Sequence[Callback]) -> list[Callback]:
     return [c for c in callbacks if getattr(type(c), hook) is not getattr(Callback, hook)]
 
 
-def _moment(job: Job, progress: Progress, logs: Mapping[str, float]) -> Moment:
-    network = job.model.network
-
+def _moment(
+    job: Job,
+    progress: Progress,
+    logs: Mapping[str, float],
+    found: Callable[[], Mapping[str, Tensor]],
+) -> Moment:
     def weights() -> dict[str, Tensor]:
-        return {name: value.detach().clone() for name, value in network.state_dict().items()}
+        return {name: value.detach().clone() for name, value in found().items()}
 
     def save_model(path: Any) -> None:
-        job.model.save(path)
+        job.model.save(path, weights=found())
 
     return Moment(
         epoch=progress.epoch,
@@ -71,9 +75,12 @@ def _moment(job: Job, progress: Progress, logs: Mapping[str, float]) -> Moment:
         steps_per_epoch=job.batches.steps_per_epoch,
         lr=progress.lr,
         schedule=job.options.schedule,
-        logs=MappingProxyType(logs if isinstance(logs, dict) else dict(logs)),
+        logs=MappingProxyType(logs),
         known=MappingProxyType(job.known_scores),
         folder=job.run.path,
+        images=len(job.batches.pictures),
+        seconds=progress.seconds,
+        waited=job.batches.waited_s,
         weights=weights,
         save_model=save_model,
     )
@@ -86,11 +93,29 @@ def _carry_out(job: Job, progress: Progress, action: Action | None, where: str) 
         warm = progress.lr / progress.peak_lr  # the schedule multiplies the peak by it again
         progress.peak_lr = action.lr if warm == 1 else action.lr / warm
     elif isinstance(action, LoadWeights):
-        job.model.network.load_state_dict(dict(action.weights))
+        job.parallel.load(action.weights)
         if job.average is not None:
-            job.average.load(action.weights)
+            job.average.load(job.parallel.parts(action.weights, job.average.weights))
     elif action is not None:
         raise OptionError(
             f"{where} returned {action!r}, expected None, Stop, "
             "LoadWeights, or, with schedule `constant`, SetLR."
         )
+
+
+class BatchLogs(Mapping[str, float]):
+    """The loss of a batch, read only where somebody looks: on a GPU reading waits for it."""
+
+    def __init__(self, summed: float | Tensor, count: int) -> None:
+        self.summed, self.count = summed, count
+
+    def __getitem__(self, name: str) -> float:
+        if name != "loss":
+            raise KeyError(name)
+        return float(self.summed) / max(self.count, 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("loss",))
+
+    def __len__(self) -> int:
+        return 1

@@ -7,14 +7,30 @@ import signal
 import threading
 from collections.abc import Iterator
 
-__all__ = ["catch_interrupt"]
+from nunbit.training.ranks import Ranks
+
+__all__ = ["Interrupt", "catch_interrupt"]
+
+
+class Interrupt:
+    """Ctrl-C as all ranks know it: they leave at the same place, where they have agreed to.
+
+    Args:
+        asked: Set where this rank has got a signal; the others may not have theirs yet.
+    """
+
+    def __init__(self, asked: threading.Event, ranks: Ranks) -> None:
+        self.is_asked = asked.is_set
+        agreed = asked if ranks.size == 1 else threading.Event()
+        self.is_set, self.set = agreed.is_set, agreed.set
 
 
 @contextlib.contextmanager
 def catch_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into a flag; the second stops at once.
 
-    SIGTERM, as a cluster sends it, is treated alike.
+    SIGTERM is such a flag, too, however often it comes: a cluster sends it to the processes
+    of a job, and what has started them sends it on.
     """
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -22,7 +38,7 @@ def catch_interrupt() -> Iterator[threading.Event]:
         return
 
     def note(number: int, frame: object) -> None:
-        if flag.is_set():
+        if flag.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         flag.set()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class Job:
         """Epochs planned."""
         return self.options.epochs or 1
 
-    @property
+    @cached_property
     def known_scores(self) -> dict[str, Direction]:
         """Every score there will be at an epoch's end, and which way is better."""
         known = dict(self.model.task.scores)

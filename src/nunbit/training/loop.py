@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -30,13 +29,14 @@ from nunbit.data.batches import Batch
 from nunbit.data.pictures import PictureSet
 from nunbit.errors import TrainingError
 from nunbit.randomness import derive_seed
-from nunbit.training.hooks import call
-from nunbit.training.interrupts import catch_interrupt
+from nunbit.training.hooks import BatchLogs, call
+from nunbit.training.interrupts import Interrupt, catch_interrupt
 from nunbit.training.job import Job, Progress
+from nunbit.training.memory import memory_watched
 from nunbit.training.ranks import share_of
+from nunbit.training.rescue import bad_loss, not_finite, resume_command
 
 __all__ = ["run_loop"]
-
 
 READ_STEPS = 50
 """Steps on a GPU between looks at whether the loss is finite."""
@@ -59,17 +59,19 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
         restore: Called after the callbacks have begun, to load a checkpoint.
     Raises:
         OptionError: A callback cannot do its work here, or returned no action.
-        TrainingError: The loss or a weight is no finite number; or another rank is lost.
+        TrainingError: The loss or a weight is no finite number; memory ran out; or another
+            rank is lost.
         KeyboardInterrupt: Ctrl-C, after the checkpoint has been written.
         StorageError: The model or the last checkpoint cannot be written.
     """
     with contextlib.ExitStack() as stack:
+        stack.callback(job.parallel.close)
         for callback in (*job.callbacks, *job.watchers):
             stack.callback(callback.teardown)
         cards = range(torch.cuda.device_count()) if job.plan.device.type == "cuda" else ()
         stack.enter_context(torch.random.fork_rng(cards))  # the caller's randomness stays as it was
-        stack.enter_context(job.checkpoints)
-        interrupt = stack.enter_context(catch_interrupt())
+        interrupt = Interrupt(stack.enter_context(catch_interrupt()), job.ranks)
+        stack.enter_context(job.checkpoints)  # left first: what is being written is written
         call(job, progress, "on_train_begin")
         if restore is None:
             job.checkpoints.save(job, progress)  # resumable from here on
@@ -86,21 +88,21 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
                     _end_epoch(job, progress, interrupt)
                 job.checkpoints.save(job, progress)
         except TrainingError:
-            if progress.history:
-                job.checkpoints.load_network(job)  # the last sound weights
-                _save_model(job)
+            if progress.history and job.ranks.is_first:
+                job.checkpoints.save_model(job)  # the last sound weights
             raise
-        job.checkpoints.finish()
         if job.average is not None:
             job.average.put_in()
         call(job, progress, "on_train_end", logs=progress.history[-1] if progress.history else {})
         job.model.network.eval()
         _save_model(job)
+        job.parallel.finish()
+        job.checkpoints.finish()
         if interrupt.is_set():
-            raise KeyboardInterrupt(f"go on with `nunbit train --resume {job.run.path}`")
+            raise KeyboardInterrupt(f"go on with `{resume_command(job.run.path, job.ranks)}`")
 
 
-def _train_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> None:
+def _train_epoch(job: Job, progress: Progress, interrupt: Interrupt) -> None:
     """Train through the rest of an epoch, or until Ctrl-C."""
     job.model.network.train()
     started = time.perf_counter()
@@ -114,16 +116,16 @@ def _train_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> No
             group["lr"] = progress.lr * group.get("lr_factor", 1.0)
         call(job, progress, "on_train_batch_begin")
         _seed_dropout(job, global_step)
-        sums = _train_step(job, batch, global_step)
+        with memory_watched(job, progress, batch):
+            sums = _train_step(job, batch, global_step)
         for name, value in sums.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
         progress.seen += len(batch)
         progress.step += 1
-        call(job, progress, "on_train_batch_end", logs=_BatchLogs(sums["loss"], len(batch)))
+        call(job, progress, "on_train_batch_end", logs=BatchLogs(sums["loss"], len(batch)))
         state = job.ranks.worst(_state(job, progress, interrupt))
         if state == State.NOT_FINITE:
-            loss = float(sums["loss"]) / max(len(batch), 1)
-            raise TrainingError(_explain(job, progress, f"the loss is {loss:g}"))
+            raise TrainingError(not_finite(job, progress, bad_loss(job, sums, len(batch))))
         if state == State.INTERRUPTED:
             interrupt.set()
             break
@@ -150,19 +152,21 @@ def _train_step(job: Job, batch: Batch, global_step: int) -> dict[str, float | T
         inputs = model.normalise(images)
         if job.resizing is not None:
             inputs = job.resizing.apply(inputs, global_step)
-        with job.parallel.exchanging(last=number == len(parts) - 1):
+        last, share = number == len(parts) - 1, len(batch) / batch.whole
+        with job.parallel.exchanging(last=last, share=share):
             with job.plan.autocast():
                 found = job.parallel.forward(inputs)
             outputs, loss, whole = job.objective(found, images, targets)
             # The mean over the whole batch of all ranks: each part counts by its pictures.
-            share = whole * (len(part) * job.parallel.factor / batch.whole)
-            share.backward()  # type: ignore[no-untyped-call]
+            factor = len(part) / batch.whole
+            counting = whole if factor == 1 else whole * factor
+            counting.backward()  # type: ignore[no-untyped-call]
         counted = {"loss": loss.detach() * len(part)}
         for name, value in (counted | model.task.count(outputs.detach(), targets)).items():
             # On a GPU reading a number would wait for it.
             amount = float(value) if device.type == "cpu" else value.double()
             sums[name] = sums.get(name, 0.0) + amount
-    if device.type == "cpu" and not math.isfinite(sums["loss"]):
+    if device.type == "cpu" and job.ranks.size == 1 and not math.isfinite(sums["loss"]):
         return sums  # the weights stay as they are
     if job.options.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(model.network.parameters(), job.options.clip_norm)
@@ -172,7 +176,7 @@ def _train_step(job: Job, batch: Batch, global_step: int) -> dict[str, float | T
     return sums
 
 
-def _end_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> None:
+def _end_epoch(job: Job, progress: Progress, interrupt: Interrupt) -> None:
     """Validate, write the history, tell the callbacks, go on to the next epoch.
 
     Left early by Ctrl-C in the validation, which is then done again from its start.
@@ -198,29 +202,27 @@ def _end_epoch(job: Job, progress: Progress, interrupt: threading.Event) -> None
         }
         progress.history.append(entry)
         progress.total_seconds += progress.seconds
-        if job.ranks.is_first:
-            job.run.write_history(progress.history)
+        job.checkpoints.write_history(progress.history)
         call(job, progress, "on_epoch_end", logs=logs)
     progress.next_epoch()
 
 
-def _validate(
-    job: Job, pictures: PictureSet, interrupt: threading.Event
-) -> dict[str, float] | None:
+def _validate(job: Job, pictures: PictureSet, interrupt: Interrupt) -> dict[str, float] | None:
     """Score the validation pictures, each once, in float32, never augmented.
 
     Each rank looks at a part of them. Returns None where Ctrl-C came in between.
     """
     task, mine = job.model.task, share_of(len(pictures), job.ranks)
+    size, most = job.model.evaluation_batch, -(-len(pictures) // job.ranks.size)
 
     def chunks() -> Iterator[NDArray[np.uint8]]:
-        for chunk in pictures.chunks(job.model.evaluation_batch, mine):
-            if interrupt.is_set():
+        for chunk in job.parallel.in_step(pictures, mine, size=size, most=most):
+            if job.parallel.agreed(interrupt.is_asked()):
                 return
             yield chunk
 
-    found = job.model.outputs(chunks())
-    if job.ranks.worst(int(interrupt.is_set())):
+    found = job.model.outputs(chunks())[: mine.stop - mine.start]
+    if job.ranks.worst(int(interrupt.is_asked())):
         interrupt.set()
         return None
     outputs = torch.from_numpy(np.concatenate(job.ranks.gather(found)))  # in picture order
@@ -231,25 +233,26 @@ def _validate(
     return scores
 
 
-def _state(job: Job, progress: Progress, interrupt: threading.Event) -> State:
+def _state(job: Job, progress: Progress, interrupt: Interrupt) -> State:
     """Return what this rank has to say after a step."""
     reads = job.plan.device.type == "cpu" or progress.step % READ_STEPS == 0
     if reads and not math.isfinite(progress.sums["loss"]):
         return State.NOT_FINITE
-    if interrupt.is_set():
+    if interrupt.is_asked():
         return State.INTERRUPTED
     return State.DUE if job.checkpoints.is_due else State.FINE
 
 
 def _check_weights(job: Job, progress: Progress) -> None:
-    sound = all(bool(each.isfinite().all()) for each in job.model.network.state_dict().values())
+    sound = all(bool(each.isfinite().all()) for each in job.parallel.held())
     if job.ranks.worst(int(not sound)):
-        raise TrainingError(_explain(job, progress, "a weight is not finite"))
+        raise TrainingError(not_finite(job, progress, "a weight is not finite"))
 
 
 def _save_model(job: Job) -> None:
+    weights = job.parallel.weights()
     if job.ranks.is_first:
-        job.model.save(job.run.model_file)
+        job.model.save(job.run.model_file, weights=weights)
 
 
 def _seed_dropout(job: Job, global_step: int) -> None:
@@ -260,37 +263,3 @@ def _seed_dropout(job: Job, global_step: int) -> None:
         torch.default_generator.manual_seed(seed)
     else:
         torch.manual_seed(seed)
-
-
-def _explain(job: Job, progress: Progress, what: str) -> str:
-    kept = "No epoch was finished before."
-    if progress.history:
-        kept = f"The network after epoch {progress.epoch} is kept in `{job.run.model_file}`."
-    lower = (job.options.lr or progress.lr) / 10
-    tries = [f"`--lr {lower:g}`"]
-    if job.options.clip_norm is None:
-        tries.append("`--clip-norm 1`")
-    if job.plan.bfloat16:
-        tries.append("`--precision float32`")
-    return (
-        f"{what} at step {progress.step} of epoch {progress.epoch + 1} (learning rate "
-        f"{progress.lr:g}), expected a finite number. {kept} Try {' or '.join(tries)}."
-    )
-
-
-class _BatchLogs(Mapping[str, float]):
-    """The loss of a batch, read only where somebody looks: on a GPU reading waits for it."""
-
-    def __init__(self, summed: float | Tensor, count: int) -> None:
-        self.summed, self.count = summed, count
-
-    def __getitem__(self, name: str) -> float:
-        if name != "loss":
-            raise KeyError(name)
-        return float(self.summed) / max(self.count, 1)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(("loss",))
-
-    def __len__(self) -> int:
-        return 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import torch
 from torch import Tensor, nn
 
 from nunbit.create import check_trainable, preprocessing_with
@@ -72,8 +72,7 @@ def check_lone_pictures(model: Model, batch: int, options: TrainOptions) -> None
         m.register_forward_pre_hook(look) for m in model.network.modules() if isinstance(m, norms)
     ]
     if hooks:
-        made = model.preprocessing
-        model.outputs(np.zeros((1, made.image_size, made.image_size, made.channels), np.uint8))
+        _pass_one(model, side=options.first_size or model.preprocessing.image_size)
     for hook in hooks:
         hook.remove()
     if lone:
@@ -83,3 +82,12 @@ def check_lone_pictures(model: Model, batch: int, options: TrainOptions) -> None
             f"{options.accumulate} parts). Pass `--batch-size 2` or more, a smaller "
             "`--accumulate`, or a larger `--image-size`."
         )
+
+
+@torch.inference_mode()
+def _pass_one(model: Model, *, side: int) -> None:
+    """Pass one picture through the network, as in prediction."""
+    was_training = model.network.training
+    model.network.eval()
+    model.network(torch.zeros(1, model.preprocessing.channels, side, side, device=model.device))
+    model.network.train(was_training)

@@ -106,8 +106,50 @@ class TrainOptions(Options):
         ),
     ] = None
     momentum: Annotated[
-        float, Option("Momentum of sgd.", low=0.0, high=0.9999, group="Fine points")
+        float, Option("Momentum of sgd and muon.", low=0.0, high=0.9999, group="Fine points")
     ] = 0.9
+    bias_lr: Annotated[
+        float | None,
+        Option(
+            "Peak learning rate of biases and norms; default: lr, with muon 0.3 of it.",
+            low=0.0,
+            open_low=True,
+            group="Fine points",
+        ),
+    ] = None
+    head_lr: Annotated[
+        float | None,
+        Option(
+            "Peak learning rate of the last layer; default: lr, with muon 0.3 of it.",
+            low=0.0,
+            open_low=True,
+            group="Fine points",
+        ),
+    ] = None
+    rest_optimizer: Annotated[
+        Literal["adamw", "sgd"],
+        Option(
+            "With muon: what changes biases, norms, the first and the last layer.",
+            group="Fine points",
+        ),
+    ] = "adamw"
+    muon_steps: Annotated[
+        int,
+        Option(
+            "Newton-Schulz steps of muon; 3 do for small networks.",
+            low=1,
+            high=20,
+            group="Fine points",
+        ),
+    ] = 5
+    fixed_length: Annotated[
+        bool,
+        Option(
+            "With muon: bring each filter bank back to one length before every step, in place of "
+            "weight decay; for networks that have a norm after each convolution.",
+            group="Fine points",
+        ),
+    ] = False
     warmup_epochs: Annotated[
         float | None,
         Option(

@@ -6,32 +6,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from nunbit.augment import Augment
-from nunbit.data.batches import Batches
+from nunbit.data.batches import Batches, to_images
+from nunbit.data.device_pixels import keep_on_device
 from nunbit.data.pictures import Pictures
+from nunbit.data.streaming import StreamedPixels
 from nunbit.model import Model
 from nunbit.networks import split_network
 from nunbit.runs import RunFolder
+from nunbit.tasks import Classification
 from nunbit.training.augmenting import make_augmenting
 from nunbit.training.balance import make_balance
-from nunbit.training.callbacks import Callback, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
+from nunbit.training.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    Moment,
+    ReduceLROnPlateau,
+)
 from nunbit.training.checkpoint import table_digest
 from nunbit.training.checkpoints import Checkpoints
+from nunbit.training.compiling import Compiled
 from nunbit.training.device import make_plan
 from nunbit.training.distillation import open_teacher
 from nunbit.training.ema import Average
 from nunbit.training.job import Job
 from nunbit.training.matching import check_lone_pictures
 from nunbit.training.objective import Objective
-from nunbit.training.optimizers import make_optimizer, make_schedule
+from nunbit.training.optimizers import make_optimizer
 from nunbit.training.options import TrainOptions
 from nunbit.training.parallel import make_parallel
 from nunbit.training.ranks import Ranks
 from nunbit.training.resizing import make_resizing
+from nunbit.training.schedules import make_schedule
 
-__all__ = ["WHERE", "make_job"]
+__all__ = ["WHERE", "check_monitored", "make_job"]
 
 WHERE = (
     "device",
@@ -43,6 +55,9 @@ WHERE = (
     "log",
 )
 """Options that may differ when a run is continued: where it computes, not what."""
+
+SEEN_FIRST = 4_096
+"""Training pictures, evenly spread, that a fresh network may look at before its first step."""
 
 
 def make_job(
@@ -62,8 +77,13 @@ def make_job(
     Raises:
         OptionError: Network, pictures, options and devices do not go together.
     """
-    plan = make_plan(options, network=model.network, ranks=ranks)
-    options = replace(options, precision="bfloat16" if plan.bfloat16 else "float32")
+    steps = -(-len(pictures.train) // (options.batch_size or 1)) * (options.epochs or 1)
+    plan = make_plan(options, network=model.network, ranks=ranks, steps=steps)
+    options = replace(
+        options,
+        precision="bfloat16" if plan.bfloat16 else "float32",
+        compile="on" if plan.compiled else "off",
+    )
     split_network(model.network, plan.parts, name=model.network_name)
     if plan.channels_last:
         model.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -74,7 +94,7 @@ def make_job(
         shape=(len(pictures.train), *pictures.train.pixels.shape[1:3]),
         on_device=plan.device.type != "cpu",
     )
-    balance = make_balance(options, model.task, pictures.train)
+    balance = make_balance(options, model.task, pictures.train, device=plan.device)
     batches = Batches(
         pictures.train,
         model.task.targets(pictures.train.labels),
@@ -85,9 +105,16 @@ def make_job(
         mixing=augmenting.mixing,
         threads=plan.loader_threads,
         share=(ranks.rank, ranks.size),
+        gather=ranks.gather,
+        resident=keep_on_device(pictures.train, plan.device) if augmenting.move is None else None,
     )
-    check_lone_pictures(model, batches.smallest, options)
+    _let_see(model, pictures)
     resizing = make_resizing(model, options, steps_per_epoch=batches.steps_per_epoch)
+    check_lone_pictures(model, batches.smallest, options)
+    teacher = open_teacher(options, model, plan)
+    parallel = make_parallel(model, options, plan, ranks)  # weights are the first rank's now
+    if plan.compiled:
+        parallel.forward = Compiled(parallel.forward, plan.device)
     average = None if options.ema is None else Average(model.network, options.ema)
     run = RunFolder(Path())
     return Job(
@@ -97,12 +124,12 @@ def make_job(
         options=options,
         plan=plan,
         ranks=ranks,
-        parallel=make_parallel(model.network, plan, ranks),
+        parallel=parallel,
         objective=Objective(
             model.task,
             smoothing=options.label_smoothing,
             class_weights=balance.weights,
-            teacher=open_teacher(options, model, plan.device),
+            teacher=teacher,
         ),
         optimizer=make_optimizer(model.network, options),
         schedule=make_schedule(options, steps_per_epoch=batches.steps_per_epoch),
@@ -115,6 +142,7 @@ def make_job(
         ),
         identity={
             **{name: value for name, value in options.to_dict().items() if name not in WHERE},
+            "teacher": None if teacher is None else teacher.digest,  # its file may be moved
             "pictures": table_digest(pictures.table),
             "network": model.network_name,
             "network_options": model.network_options,
@@ -125,6 +153,36 @@ def make_job(
         trained_on={"source": pictures.source, "images": len(pictures.train)},
         device_augment=augmenting.on_device,
     )
+
+
+def _let_see(model: Model, pictures: Pictures) -> None:
+    """Show training pictures to a fresh network that works out weights from them.
+
+    Such a network has a method ``see``, which takes normalised pictures, as ``airbench`` has.
+    """
+    see = getattr(model.network, "see", None)
+    if see is None or {"trained_on", "weights"} & set(model.facts):
+        return
+    train = pictures.train
+    places = np.unique(np.linspace(0, len(train) - 1, min(SEEN_FIRST, len(train))).astype(np.int64))
+    if isinstance(train.pixels, StreamedPixels):
+        shown = train.pixels.readable(train.rows[places])
+    else:
+        shown = train.take(places)
+    if len(shown):
+        see(model.normalise(to_images(shown).to(model.device)))
+
+
+def check_monitored(options: TrainOptions) -> None:
+    """Refuse to watch a score that no pictures bring; those of a validation may come yet.
+
+    Raises:
+        OptionError: The score that the options watch is none that training measures.
+    """
+    scores = Classification(("one", "other")).scores  # as `create_model_for` has it
+    known = {**scores, **{f"val_{name}": way for name, way in scores.items()}}
+    for callback in _asked_callbacks(options):
+        callback.on_train_begin(Moment(known=known, schedule=options.schedule))
 
 
 def _asked_callbacks(options: TrainOptions) -> list[Callback]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["LOCK_NAME", "sole_use"]
+__all__ = ["LOCK_NAME", "sole_use", "try_lock"]
 
 LOCK_NAME = ".lock"
 STALL_S = 60.0
@@ -33,11 +33,11 @@ def sole_use(folder: Path, *, waiting: Callable[[], None]) -> Iterator[bool]:
     """
     with open(folder / LOCK_NAME, "a+b") as file:
         seen, since = _contents(folder), time.monotonic()
-        held = _try_lock(file)
+        held = try_lock(file)
         while held is False:
             waiting()
             time.sleep(LOOK_S)
-            held = _try_lock(file)
+            held = try_lock(file)
             now = _contents(folder)
             if now != seen:
                 seen, since = now, time.monotonic()
@@ -55,7 +55,7 @@ def _contents(folder: Path) -> list[tuple[str, int]]:
     return sorted(found)
 
 
-def _try_lock(file: IO[bytes]) -> bool | None:
+def try_lock(file: IO[bytes]) -> bool | None:
     """Return whether the lock is ours now; None where there are no locks."""
     try:
         if sys.platform == "win32":

@@ -646,7 +646,7 @@ def test_a_process_that_stands_still_is_passed(
 def test_a_file_system_without_locks(
     mnist: tuple[RemoteFile, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "_try_lock", lambda file: None)
+    monkeypatch.setattr(lock, "try_lock", lambda file: None)
     download("mnist")
     assert visible(cache(tmp_path)) == WHOLE
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from nunbit.data.sources import shard_index, shard_names
 from nunbit.data.sources.shard_files import read_part, reason
-from nunbit.data.sources.shard_names import expand_braces, list_shards, split_by_rank
+from nunbit.data.sources.shard_names import expand_braces, list_shards
 from nunbit.data.sources.shard_stream import ShardStream
 from nunbit.data.sources.shards import is_shards, open_shards
 from nunbit.errors import DataError, MissingExtraError, PictureError
@@ -774,23 +774,3 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         MissingExtraError, match=r"\(Install s3fs to access S3\): .*`pip install s3fs`"
     ):
         open_shards("s3://bucket/0.tar")
-
-
-# --- Ranks -------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 40), st.integers(1, 12))
-def test_ranks_share_the_shards_without_rest(shards: int, world: int) -> None:
-    if shards < world:
-        with pytest.raises(DataError, match=f"{shards} shards? for {world} processes"):
-            split_by_rank(range(shards), 0, world)
-        return
-    parts = [split_by_rank(range(shards), rank, world) for rank in range(world)]
-    assert sorted(x for part in parts for x in part) == list(range(shards))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-@pytest.mark.parametrize("rank", [-1, 2])
-def test_ranks_outside_the_world(rank: int) -> None:
-    with pytest.raises(DataError, match=f"rank {rank} of 2 processes, expected 0 <= rank < 2"):
-        split_by_rank("abcd", rank, 2)

@@ -205,21 +205,30 @@ def test_leaving_in_the_middle_leaves_nothing_open(
     assert not recwarn.list
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 4])
-def test_processes_share_the_pictures(table: PictureTable, world: int) -> None:
-    streams = [ShardStream(table, buffer_size=10, rank=r, world=world) for r in range(world)]
-    for epoch in range(2):
-        rows = [stream.order(seed=0, epoch=epoch).rows.tolist() for stream in streams]
-        assert [len(part) for part in rows] == [len(stream) for stream in streams]
-        together = [row for part in rows for row in part]
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 6])
+def test_shards_are_dealt_out_to_ranks(table: PictureTable, ranks: int) -> None:
+    stream = ShardStream(table, buffer_size=10)
+    seen = []
+    for epoch in range(3):
+        orders = [stream.order(0, epoch, share=(rank, ranks)) for rank in range(ranks)]
+        assert [len(order) for order in orders] == stream.counts(0, epoch, ranks)
+        together = [row for order in orders for row in order.rows.tolist()]
         assert sorted(together) == np.flatnonzero(table.split == "train").tolist()
-        shards = [set(table.store.shard_of[table.ids[part]].tolist()) for part in rows]
+        assert len(together) == len(stream)
+        shards = [set(table.store.shard_of[table.ids[each.rows]].tolist()) for each in orders]
         assert sum(map(len, shards)) == len(COUNTS), "no shard is read by two"
+        seen.append(shards)
+        counts = stream.counts(0, epoch, ranks)
+        assert max(counts) - min(counts) <= max(COUNTS)
+    assert ranks in (1, 6) or seen[0] != seen[1] or seen[1] != seen[2], "dealt anew"
 
 
-def test_more_processes_than_shards(table: PictureTable) -> None:
-    with pytest.raises(DataError, match="4 shards for 5 processes, expected one each at least"):
-        ShardStream(table, rank=0, world=5)
+def test_some_rows_of_an_order_are_read_as_they_follow(table: PictureTable) -> None:
+    stream = ShardStream(table, buffer_size=10)
+    order = stream.order(seed=0, epoch=1)
+    part = order.only(order.rows[3::2])
+    assert list(stream.read(part)) == by_reading_one_by_one(table, part)
+    assert list(stream.read(part, 5)) == by_reading_one_by_one(table, part)[5:]
 
 
 @given(
@@ -232,7 +241,7 @@ def test_orders_of_any_shape(counts: list[int], buffer_size: int, seed: int, epo
     stream = ShardStream.__new__(ShardStream)  # numbers alone: no files are needed
     starts = np.cumsum([0, *counts])
     stream._groups = [np.arange(a, b) for a, b in itertools.pairwise(starts)]
-    stream.buffer_size, stream.rank, stream.world = buffer_size, 0, 1
+    stream.buffer_size = buffer_size
     order = stream.order(seed, epoch)
     assert sorted(order.rows.tolist()) == sorted(order.arrivals.tolist()) == list(range(starts[-1]))
     place = np.empty(starts[-1], dtype=int)

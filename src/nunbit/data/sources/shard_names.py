@@ -15,16 +15,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from nunbit.data.sources.labels import clip, count
 from nunbit.data.sources.shard_files import filesystem, is_url, reason, show
 from nunbit.data.sources.tree import SPLIT_FOLDERS, is_hidden, is_picture
 from nunbit.errors import DataError, name_list
 
-__all__ = ["Shard", "expand_braces", "list_shards", "looks_like_shards", "split_by_rank"]
+__all__ = ["Shard", "expand_braces", "list_shards", "looks_like_shards"]
 
-T = TypeVar("T")
 
 MAX_SHARDS = 100_000
 _RANGE = re.compile(r"(\d{1,12})\.\.(\d{1,12})", re.ASCII)
@@ -255,26 +253,3 @@ def _split_of(name: str) -> str:
             f"shard `{clip(name)}` names two splits ({', '.join(sorted(splits))}). Rename it."
         )
     return splits.pop() if splits else "train"
-
-
-def split_by_rank(shards: Sequence[T], rank: int, world: int) -> list[T]:
-    """Return the shards of one process: every ``world``-th, starting at ``rank``.
-
-    Together the processes have each shard once. The lists differ in length by at most
-    one shard.
-
-    Example:
-        >>> [split_by_rank("abcde", rank, 2) for rank in range(2)]
-        [['a', 'c', 'e'], ['b', 'd']]
-
-    Raises:
-        DataError: A process would have no shard.
-    """
-    if not 0 <= rank < world:
-        raise DataError(f"rank {rank} of {world} processes, expected 0 <= rank < {world}.")
-    if len(shards) < world:
-        raise DataError(
-            f"{count(len(shards), 'shard')} for {world} processes, expected one each at least. "
-            "Write the pictures into more shards, or start fewer processes."
-        )
-    return list(shards[rank::world])

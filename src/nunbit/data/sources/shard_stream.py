@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nunbit.data.sources.shard_files import FileTape, is_url, local_size, open_shard, reason
-from nunbit.data.sources.shard_names import split_by_rank
 from nunbit.data.sources.shards import ShardStore
 from nunbit.data.table import PictureTable
 from nunbit.errors import DataError, OptionError
@@ -52,6 +51,10 @@ class EpochOrder:
         """Return the number of pictures."""
         return len(self.rows)
 
+    def only(self, rows: NDArray[np.int64]) -> EpochOrder:
+        """Return the order of some of its rows, given as they follow each other in it."""
+        return EpochOrder(rows, self.arrivals[np.isin(self.arrivals, rows)])
+
 
 class ShardStream:
     """The training pictures of a table of shards, an epoch at a time.
@@ -60,22 +63,12 @@ class ShardStream:
         table: From :func:`nunbit.data.sources.shards.open_shards`; any rows of it.
         buffer_size: Encoded pictures held at most, at least 1; the larger, the better
             mixed, up to all (then the order is a plain shuffle of everything).
-        rank: Which of ``world`` processes this is. Each has its own shards.
-        world: How many processes there are.
     Raises:
         OptionError: ``buffer_size`` is below 1.
-        DataError: The table is not one of shards, or there are fewer shards with
-            training pictures than processes.
+        DataError: The table is not one of shards.
     """
 
-    def __init__(
-        self,
-        table: PictureTable,
-        *,
-        buffer_size: int = BUFFER_PICTURES,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
+    def __init__(self, table: PictureTable, *, buffer_size: int = BUFFER_PICTURES) -> None:
         if buffer_size < 1:
             raise OptionError(f"`buffer_size` is {buffer_size}, expected >= 1 (pictures).")
         if not isinstance(table.store, ShardStore):
@@ -84,29 +77,54 @@ class ShardStream:
             )
         self.store = table.store
         self.buffer_size = buffer_size
-        self.rank, self.world = rank, world
         self._ids = table.ids
         rows = np.flatnonzero(table.split == "train")
         numbers = self.store.shard_of[table.ids[rows]]
         rows = rows[np.lexsort((self.store.offsets[table.ids[rows]], numbers))]
         numbers = self.store.shard_of[table.ids[rows]]
         cuts = np.flatnonzero(np.diff(numbers)) + 1
-        groups = np.split(rows, cuts) if len(rows) else []
-        self._groups: list[NDArray[np.int64]] = split_by_rank(groups, rank, world)
+        self._groups: list[NDArray[np.int64]] = np.split(rows, cuts) if len(rows) else []
 
     def __len__(self) -> int:
-        """Return the number of pictures of an epoch of this process."""
+        """Return the number of pictures of an epoch."""
         return sum(map(len, self._groups))
 
-    def order(self, seed: int, epoch: int) -> EpochOrder:
-        """Return the order of an epoch; nothing is read."""
-        rng = make_rng(seed, "shards", epoch, self.rank, self.world)
-        sequence = rng.permutation(len(self._groups))
-        arrivals = np.concatenate([self._groups[k] for k in sequence])
+    def deal(self, seed: int, epoch: int, ranks: int) -> list[list[int]]:
+        """Return which shards each rank reads in an epoch, each shard one rank.
+
+        In random order each goes to the rank that has the fewest pictures so far, so
+        two ranks differ by the pictures of one shard at most.
+        """
+        if ranks == 1:
+            return [list(range(len(self._groups)))]
+        dealt: list[list[int]] = [[] for _ in range(ranks)]
+        filled = [0] * ranks
+        for shard in make_rng(seed, "deal", epoch, ranks).permutation(len(self._groups)).tolist():
+            rank = filled.index(min(filled))
+            dealt[rank].append(shard)
+            filled[rank] += len(self._groups[shard])
+        return dealt
+
+    def counts(self, seed: int, epoch: int, ranks: int) -> list[int]:
+        """Return how many pictures each rank reads in an epoch."""
+        dealt = self.deal(seed, epoch, ranks)
+        return [sum(len(self._groups[shard]) for shard in shards) for shards in dealt]
+
+    def order(self, seed: int, epoch: int, *, share: tuple[int, int] = (0, 1)) -> EpochOrder:
+        """Return the order of an epoch; nothing is read.
+
+        Args:
+            share: A rank and how many there are: the order of the shards dealt to it.
+        """
+        rank, ranks = share
+        groups = [self._groups[shard] for shard in self.deal(seed, epoch, ranks)[rank]]
+        rng = make_rng(seed, "shards", epoch, rank, ranks)
+        sequence = rng.permutation(len(groups))
+        arrivals = np.concatenate([np.empty(0, np.int64), *(groups[k] for k in sequence)])
         size = min(self.buffer_size, len(arrivals))
         buffer = arrivals[:size].tolist()
         drawn: list[int] = []
-        draws = rng.integers(0, size, len(arrivals) - size).tolist()
+        draws = rng.integers(0, max(size, 1), len(arrivals) - size).tolist()
         for row, k in zip(arrivals[size:].tolist(), draws, strict=True):
             drawn.append(buffer[k])
             buffer[k] = row

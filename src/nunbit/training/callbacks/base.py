@@ -67,6 +67,9 @@ class Moment:
             and with validation ``val_loss``, ``val_accuracy``.
         known: Every score there will be at an epoch's end, and which way is better.
         folder: The run folder, or None.
+        images: Training pictures in an epoch.
+        seconds: Spent in this epoch, training only; known at its end.
+        waited: Seconds of this process that went into waiting for batches.
         weights: Returns a copy of the network's weights.
         save_model: Writes the model file as it is now.
     """
@@ -80,6 +83,9 @@ class Moment:
     logs: Mapping[str, float] = field(default_factory=dict)
     known: Mapping[str, Direction] = field(default_factory=dict)
     folder: Path | None = None
+    images: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
     weights: Callable[[], Weights] = dict
     save_model: Callable[[Path], None] = _nowhere
 

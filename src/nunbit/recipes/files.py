@@ -1,0 +1,111 @@
+"""The recipes of the named sets: one TOML file each."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from nunbit.errors import OptionError, did_you_mean
+
+__all__ = ["KINDS", "Measured", "Recipe", "find_recipe", "list_recipes"]
+
+KINDS = ("fast", "best", "course")
+"""``fast``: good in the least time. ``best``: what this machine reaches in minutes.
+``course``: as the course trains, to compare with."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a recipe gave.
+
+    Args:
+        accuracy: Mean over the runs, on the test set, 0..1.
+        sd: Standard deviation over the runs.
+        n: Runs, each with another seed.
+        seconds: Median time of training.
+        hardware: Where.
+    """
+
+    accuracy: float
+    sd: float
+    n: int
+    seconds: float
+    hardware: str
+
+    def __str__(self) -> str:
+        """Return it in one line for people."""
+        return (
+            f"{100 * self.accuracy:.2f} ± {100 * self.sd:.2f} % (n = {self.n}), "
+            f"{self.seconds:,.0f} s of training on {self.hardware}"
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Options under a name.
+
+    Args:
+        kind: One of :data:`KINDS`.
+        source: The named set, or an empty text for any other pictures.
+        options: By their names in Python; what is not in it keeps its default.
+        measured: What came out, or None.
+        text: The file as it stands, with its reasons; empty for any other pictures.
+    """
+
+    kind: str
+    source: str
+    options: Mapping[str, Any]
+    measured: Measured | None = None
+    text: str = ""
+
+    @property
+    def command(self) -> str:
+        """What to type."""
+        return f"nunbit train {self.source or 'SOURCE'} --recipe {self.kind}"
+
+
+def find_recipe(kind: str, source: str) -> Recipe:
+    """Return the recipe of a kind for a source.
+
+    Args:
+        source: As ``nunbit train`` takes it; what is no named set with a recipe of its own
+            gets the options of :func:`nunbit.recipes.any_pictures` later, when the pictures
+            are known, and none from here.
+    Raises:
+        OptionError: There is no such kind.
+
+    Example:
+        >>> find_recipe("fast", "mnist").command
+        'nunbit train mnist --recipe fast'
+        >>> find_recipe("fast", "photos/").options
+        {}
+    """
+    if kind not in KINDS:
+        raise OptionError(
+            f"recipe is `{kind}`, expected one of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
+        )
+    file = resources.files("nunbit.recipes") / f"{source}-{kind}.toml"
+    if "/" in source or "\\" in source or not file.is_file():
+        return Recipe(kind, "", {})
+    return _read(kind, source, file.read_text(encoding="utf-8"))
+
+
+def list_recipes() -> list[Recipe]:
+    """Return the recipes of all named sets, by set and kind."""
+    names = sorted(each.name for each in resources.files("nunbit.recipes").iterdir())
+    found = []
+    for name in names:
+        source, _, kind = name.removesuffix(".toml").rpartition("-")
+        if name.endswith(".toml") and kind in KINDS:
+            found.append(find_recipe(kind, source))
+    return sorted(found, key=lambda each: (each.source, KINDS.index(each.kind)))
+
+
+def _read(kind: str, source: str, text: str) -> Recipe:
+    values = tomllib.loads(text)
+    measured = values.pop("measured", None)
+    options = {name.replace("-", "_"): value for name, value in values.items()}
+    return Recipe(kind, source, options, Measured(**measured) if measured else None, text)

@@ -1,0 +1,81 @@
+"""Recipes: every file is a set of options that exist, with what came out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nunbit.augment import choose_augment
+from nunbit.cli.train import NetworkOptions, read_options
+from nunbit.data.named import NAMES
+from nunbit.errors import OptionError
+from nunbit.networks import find_network, read_network_options
+from nunbit.recipes import Facts, Recipe, any_pictures, find_recipe, list_recipes
+
+KINDS = ("fast", "best", "course")
+FACTS = [Facts(n, side, c) for n in (20, 2_000, 60_000) for side in (8, 28, 128) for c in (1, 3)]
+
+
+@pytest.mark.parametrize("recipe", list_recipes(), ids=lambda each: f"{each.source}-{each.kind}")
+def test_a_recipe_holds_options_that_exist(recipe: Recipe) -> None:
+    options = read_options(recipe.options, where="recipe")
+    assert options.keys() == recipe.options.keys()
+    network = find_network(options["network"])
+    read_network_options(network, options.get("network_option", ()))
+    choose_augment(options["augment"], channels=3)
+    assert recipe.source in NAMES
+    assert recipe.text.startswith("# ")
+
+
+@pytest.mark.parametrize("recipe", list_recipes(), ids=lambda each: f"{each.source}-{each.kind}")
+def test_a_recipe_says_what_came_out(recipe: Recipe) -> None:
+    if recipe.kind == "course":
+        return  # for comparison: its figures stand in benchmarks/results
+    assert recipe.measured is not None
+    assert 0.5 < recipe.measured.accuracy < 1
+    assert recipe.measured.n >= 1
+    assert recipe.measured.seconds > 0
+    assert "±" in str(recipe.measured)
+
+
+def test_all_the_sets_of_the_course_have_all_kinds() -> None:
+    found = {(each.source, each.kind) for each in list_recipes()}
+    sets = ("mnist", "fashion-mnist", "cifar10", "cats-dogs")
+    assert found == {(source, kind) for source in sets for kind in KINDS}
+
+
+@pytest.mark.parametrize("source", ["photos/", "../mnist", "/tmp/mnist", "my.zip", "digits"])  # noqa: S108
+def test_other_sources_get_the_recipe_for_any_pictures(source: str) -> None:
+    assert find_recipe("fast", source) == Recipe("fast", "", {})
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(OptionError, match="recipe is `bset`, expected one of fast, best, course"):
+        find_recipe("bset", "mnist")
+    with pytest.raises(OptionError, match="recipe is `slow`"):
+        any_pictures("slow", FACTS[0])
+
+
+@pytest.mark.parametrize("facts", FACTS, ids=str)
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_pictures_get_options_that_exist(kind: str, facts: Facts) -> None:
+    options = read_options(any_pictures(kind, facts), where="recipe")
+    network = NetworkOptions(**{k: v for k, v in options.items() if k.startswith("network")})
+    own = read_network_options(find_network(network.network), network.network_option)
+    from nunbit.networks import create_network
+
+    create_network(
+        network.network,
+        outputs=2, channels=facts.channels, image_size=facts.image_size, options=own,
+    )  # fmt: skip
+    choose_augment(options["augment"], channels=facts.channels)
+
+
+def test_a_recipe_can_be_copied_as_an_options_file(tmp_path: Path) -> None:
+    from nunbit.cli.train import read_options_file
+
+    recipe = find_recipe("course", "mnist")
+    mine = tmp_path / "mine.toml"
+    mine.write_text(recipe.text)
+    assert read_options_file(str(mine)) == read_options(recipe.options, where="recipe")
