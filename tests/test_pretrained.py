@@ -355,8 +355,8 @@ def test_a_run_from_weights_that_was_stopped_goes_on_without_their_file(
 
     end_epoch = loop._end_epoch
 
-    def stop(job: Any, progress: Any) -> None:
-        end_epoch(job, progress)
+    def stop(job: Any, progress: Any, interrupt: Any) -> None:
+        end_epoch(job, progress, interrupt)
         if progress.epoch == 1:
             raise KeyboardInterrupt
 

@@ -8,7 +8,7 @@ import pytest
 
 from nunbit.augment import choose_augment
 from nunbit.cli.train import NetworkOptions, read_options
-from nunbit.data.named import NAMES
+from nunbit.data.named import NAMED_SETS as NAMES
 from nunbit.errors import OptionError
 from nunbit.networks import find_network, read_network_options
 from nunbit.recipes import Facts, Recipe, any_pictures, find_recipe, list_recipes

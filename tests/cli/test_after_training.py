@@ -147,10 +147,12 @@ def test_the_plan_is_printed_before_the_first_epoch(
 ) -> None:
     out = tmp_path / "run"
     assert run(["train", "digits", "--network", "mlp", "--epochs", "1", "--out", str(out)]) == 0
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith(f"{out}: 1 epochs of 41 steps, batch 32, adamw ")
-    assert "threads" in first
-    assert second.startswith("epoch 1/1")
+    lines = capsys.readouterr().err.splitlines()
+    facts = {line[:8].strip(): line[10:] for line in lines}
+    assert facts["Training"] == "1 epochs, each 41 steps of 32 pictures (auto: a fortieth of them)"
+    assert facts["Steps"].startswith("adamw, one-cycle, learning rate ")
+    assert "compute" in facts["Threads"]
+    assert lines[-1].startswith("epoch 1/1")
 
 
 def test_help_shows_a_default_of_zero(capsys: pytest.CaptureFixture[str]) -> None:

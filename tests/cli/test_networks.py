@@ -126,8 +126,8 @@ def test_the_list_for_small_pictures_says_what_does_not_fit(
     lines = text_of(["--image-size", "4"], capsys).splitlines()
     first = next(k for k, line in enumerate(lines) if line.startswith("left out"))
     assert lines[first].startswith("left out, with the least side they need: cnn-mnist (6), conv1d")
-    assert re.search(r"vgg-e-bn \(32\), alexnet-owt \(63\), alexnet \(64\)$", lines[-1])
-    assert len(lines) - first <= 3
+    assert " ".join(lines).endswith("vgg-e-bn (32), alexnet-owt (63), alexnet (64)")
+    assert len(lines) - first <= 4
 
 
 def test_one_network_by_any_of_its_names(capsys: pytest.CaptureFixture[str]) -> None:

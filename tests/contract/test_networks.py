@@ -186,6 +186,9 @@ def test_every_parameter_gets_a_gradient(name: str) -> None:
         network.zero_grad()
         (made.logsumexp(dim=1).sum() - made[:, 0].sum()).backward()
         for path, parameter in network.named_parameters():
+            if not parameter.requires_grad:  # worked out from pictures, or fixed by its paper
+                got[path] = 1.0
+                continue
             assert parameter.grad is not None, path
             assert parameter.grad.isfinite().all(), path
             got[path] = max(got[path], float(parameter.grad.abs().max()))

@@ -27,7 +27,12 @@ def made(name: str = "auto", *, size: int = 32, **options: Any) -> Resizing | No
     model = nunbit.create_model(
         name, classes=3, image_size=size, channels=1, network_options=options.pop("network", None)
     )
-    return make_resizing(model, nunbit.TrainOptions(epochs=4, **options), steps_per_epoch=10)
+    return make_resizing(
+        model,
+        nunbit.TrainOptions(epochs=4, **options),
+        kept=model.preprocessing.image_size,
+        steps_per_epoch=10,
+    )
 
 
 def test_sides_grow_in_a_straight_line_to_the_full_size() -> None:

@@ -14,6 +14,9 @@ __all__ = ["PRESETS", "choose_augment"]
 PRESETS: dict[str, Augment] = {
     "none": Augment(),
     "light": Augment(rotation_range=8, width_shift_range=0.08, height_shift_range=0.08),
+    "digits": Augment(
+        rotation_range=8, width_shift_range=0.06, height_shift_range=0.06, zoom_range=0.08
+    ),
     "photo": Augment(
         rotation_range=10,
         width_shift_range=0.1,
@@ -22,6 +25,8 @@ PRESETS: dict[str, Augment] = {
         horizontal_flip=True,
         fill_mode="reflect",
     ),
+    "crops": Augment(random_resized_crop=(0.25, 1.0), horizontal_flip=True, trivial_augment=True),
+    "objects": Augment(crop_padding=2, horizontal_flip=True, fill_mode="reflect"),
     "course": Augment(shear_range=0.2, zoom_range=0.2, horizontal_flip=True),
     "any-way-up": Augment(
         rotation_range=180,

@@ -42,6 +42,17 @@ class DataOptions(Options):
             group="Pictures",
         ),
     ] = None
+    train_size: Annotated[
+        int | None,
+        Option(
+            "Side at which training pictures are kept and augmented, before they are shrunk to "
+            "image-size: parts cut out of them stay sharp. Default: image-size.",
+            unit="pixels",
+            low=4,
+            high=4096,
+            group="Pictures",
+        ),
+    ] = None
     fit: FitOption = "squash"
     channels: ChannelsOption = "auto"
     validation: Annotated[

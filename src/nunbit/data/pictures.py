@@ -32,7 +32,7 @@ from nunbit.data.sources.tree import check_table
 from nunbit.data.splits import check_cut, cut_validation
 from nunbit.data.streaming import StreamedPixels
 from nunbit.data.table import SPLITS, PictureTable
-from nunbit.errors import DataError
+from nunbit.errors import DataError, OptionError
 
 __all__ = ["PictureSet", "Pictures", "load", "read_pictures"]
 
@@ -203,6 +203,7 @@ def read_pictures(
     cuts = asked and not table.has_split("validation")
     check_table(table, where=where, needs_two=cuts)
     preprocessing = choose_preprocessing(table, options, where)
+    wide = _for_training(preprocessing, options)
     if options.stream:
         table = cut_validation(table, options)
         kept = table.select(table.split != "train")
@@ -212,7 +213,7 @@ def read_pictures(
                 kept, preprocessing, where=where, options=options, on_progress=on_progress
             )
         sets = _make_sets(decoded.table, decoded)
-        sets["train"] = _streamed_set(table.of_split("train"), preprocessing, options)
+        sets["train"] = _streamed_set(table.of_split("train"), wide, options)
         here = np.isin(table.ids, decoded.table.ids) | (table.split == "train")
         table = table.select(here)
         if options.check == "fast":
@@ -220,9 +221,7 @@ def read_pictures(
             rows = decoded.rows_of(table)
             findings = fast_findings(table, decoded.pixels, rows=rows, described=described)
     else:
-        decoded = read_pixels(
-            table, preprocessing, where=where, options=options, on_progress=on_progress
-        )
+        decoded = read_pixels(table, wide, where=where, options=options, on_progress=on_progress)
         if decoded.unreadable:
             left = f"{where} ({left_out(decoded.unreadable)})"
             check_table(decoded.table, where=left, needs_two=cuts)
@@ -230,6 +229,10 @@ def read_pictures(
         sets = _make_sets(table, decoded)
         if options.check == "fast":
             findings = fast_findings(table, decoded.pixels, rows=decoded.rows_of(table))
+        others = table.select(table.split != "train")
+        if wide != preprocessing and len(others):
+            seen = read_pixels(others, preprocessing, where=where, options=options)
+            sets |= _make_sets(others, seen)  # as the network will see them
     mean, std = _mean_and_std(sets["train"])
     return Pictures(
         table=table,
@@ -242,6 +245,23 @@ def read_pictures(
         origin=origin_of(source),
         findings=findings,
     )
+
+
+def _for_training(preprocessing: Preprocessing, options: DataOptions) -> Preprocessing:
+    """Return how training pictures are decoded: as others, or at a size of their own.
+
+    Raises:
+        OptionError: They would be smaller than what the network sees.
+    """
+    if options.train_size is None:
+        return preprocessing
+    if options.train_size < preprocessing.image_size:
+        raise OptionError(
+            f"`--train-size {options.train_size}` is smaller than the {preprocessing.image_size} "
+            "pixels that the network sees: training pictures are shrunk to that, never "
+            "blown up. Pass a larger one, or a smaller `--image-size`."
+        )
+    return replace(preprocessing, image_size=options.train_size)
 
 
 def _make_sets(table: PictureTable, decoded: Decoded) -> dict[str, PictureSet]:

@@ -15,7 +15,7 @@ SETTERS = frozenset(
     {
         *("normal", "uniform", "trunc_normal", "constant", "zero", "zeros", "ones", "fill"),
         *("kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal"),
-        *("copy", "mul", "add", "div", "sub", "clamp", "erfinv"),
+        *("copy", "mul", "add", "div", "sub", "clamp", "erfinv", "dirac"),
     }
 )
 """Operations that set a tensor's values in place, without the underscore at the end."""

@@ -150,18 +150,16 @@ class Airbench(nn.Module):
         patch_stride: Annotated[int, Option("Step between patches.", low=1, high=8)] = 1,
         activation: Annotated[Literal["gelu", "relu"], Option("After each norm.")] = "gelu",
         shortcut: Annotated[bool, Option("A shortcut over each second convolution.")] = False,
-        divisor: Annotated[
-            float, Option("Logits are divided by it.", low=0.0, open_low=True)
-        ] = 9.0,
+        divisor: Annotated[float, Option("Logits are divided by it.", low=0.01, high=1000.0)] = 9.0,
     ) -> None:
         super().__init__()
         need_size("airbench", image_size, patch + 7 * patch_stride)
         values = channels * patch * patch
         self.whiten = nn.Conv2d(channels, 2 * values, patch, stride=patch_stride)
         self.whiten.weight.requires_grad_(False)
-        nn.init.zeros_(self.whiten.bias)
-        eye = torch.eye(values).view(values, channels, patch, patch)
-        self.whiten.weight.data.copy_(torch.cat([eye, -eye]))  # until it has seen pictures
+        nn.init.orthogonal_(self.whiten.weight)  # until it has seen pictures
+        if self.whiten.bias is not None:
+            nn.init.zeros_(self.whiten.bias)
         kind: type[nn.Module] = nn.GELU if activation == "gelu" else nn.ReLU
         self.act = kind()
         self.group1 = Group(2 * values, width, activation=kind, shortcut=shortcut)

@@ -118,7 +118,9 @@ class CnnQuick(nn.Module):
         if last.requires_grad and last.is_contiguous(memory_format=torch.channels_last):
             # Its gradient comes back through `flatten` in the other order of memory, in which
             # ReLU's backward pass is ten times as slow on a processor.
-            last.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))
+            last.register_hook(  # type: ignore[no-untyped-call]  # torch says no types
+                lambda g: g.contiguous(memory_format=torch.channels_last)
+            )
         return maps
 
     def classify(self, maps: Tensor) -> Tensor:

@@ -65,6 +65,7 @@ def run_facts(
         "Seen as": [
             Fact(f"{made.image_size}×{made.image_size} {colour}"),
             Fact(f"fit: {made.fit}"),
+            *_kept_larger(pictures),
         ],
         "Network": [Fact(model.network_name), Fact(f"{model.parameters:,} parameters")],
         "Training": _amount(job, asked),
@@ -75,6 +76,13 @@ def run_facts(
         "Threads": _threads(job),
     }
     return {name: facts for name, facts in lines.items() if facts}
+
+
+def _kept_larger(pictures: Pictures) -> list[Fact]:
+    side = pictures.train.pixels.shape[1]
+    if side == pictures.preprocessing.image_size:
+        return []
+    return [Fact(f"training pictures kept at {side}×{side}")]
 
 
 def header_lines(facts: Mapping[str, Sequence[Fact]], *, width: int) -> list[str]:
@@ -169,7 +177,7 @@ def _extras(job: Job) -> list[Fact]:
         f"taught by {chosen.teacher} (weight {chosen.teacher_weight:g})": chosen.teacher,
     }
     facts = [Fact(text) for text, is_on in said.items() if is_on]
-    if job.resizing is not None:
+    if job.resizing is not None and job.resizing.steps:
         facts.append(
             Fact(
                 f"pictures grow from {job.resizing.first} to {job.resizing.last} pixels in "

@@ -40,7 +40,7 @@ from nunbit.training.optimizers import make_optimizer
 from nunbit.training.options import TrainOptions
 from nunbit.training.parallel import make_parallel
 from nunbit.training.ranks import Ranks
-from nunbit.training.resizing import make_resizing
+from nunbit.training.resizing import Resizing, make_resizing
 from nunbit.training.schedules import make_schedule
 
 __all__ = ["WHERE", "check_monitored", "make_job"]
@@ -108,8 +108,13 @@ def make_job(
         gather=ranks.gather,
         resident=keep_on_device(pictures.train, plan.device) if augmenting.move is None else None,
     )
-    _let_see(model, pictures)
-    resizing = make_resizing(model, options, steps_per_epoch=batches.steps_per_epoch)
+    resizing = make_resizing(
+        model,
+        options,
+        kept=pictures.train.pixels.shape[1],
+        steps_per_epoch=batches.steps_per_epoch,
+    )
+    _let_see(model, pictures, resizing)
     check_lone_pictures(model, batches.smallest, options)
     teacher = open_teacher(options, model, plan)
     parallel = make_parallel(model, options, plan, ranks)  # weights are the first rank's now
@@ -144,6 +149,7 @@ def make_job(
             **{name: value for name, value in options.to_dict().items() if name not in WHERE},
             "teacher": None if teacher is None else teacher.digest,  # its file may be moved
             "pictures": table_digest(pictures.table),
+            "train_size": pictures.train.pixels.shape[1],
             "network": model.network_name,
             "network_options": model.network_options,
             "task": model.task.to_dict(),
@@ -155,7 +161,7 @@ def make_job(
     )
 
 
-def _let_see(model: Model, pictures: Pictures) -> None:
+def _let_see(model: Model, pictures: Pictures, resizing: Resizing | None) -> None:
     """Show training pictures to a fresh network that works out weights from them.
 
     Such a network has a method ``see``, which takes normalised pictures, as ``airbench`` has.
@@ -170,7 +176,8 @@ def _let_see(model: Model, pictures: Pictures) -> None:
     else:
         shown = train.take(places)
     if len(shown):
-        see(model.normalise(to_images(shown).to(model.device)))
+        images = model.normalise(to_images(shown).to(model.device))
+        see(images if resizing is None else resizing.apply(images, 0))
 
 
 def check_monitored(options: TrainOptions) -> None:

@@ -68,16 +68,21 @@ class Resizing:
         return F.interpolate(images, (side, side), mode="bicubic", antialias=True)
 
 
-def make_resizing(model: Model, options: TrainOptions, *, steps_per_epoch: int) -> Resizing | None:
+def make_resizing(
+    model: Model, options: TrainOptions, *, kept: int, steps_per_epoch: int
+) -> Resizing | None:
     """Return what the options ask for, or None.
 
+    Args:
+        kept: Side of the training pictures as they come, at least the network's own.
     Raises:
         OptionError: Pictures are smaller than ``first_size``, or the network takes one
             size only.
     """
+    last = model.preprocessing.image_size
     if options.first_size is None:
-        return None
-    first, last = options.first_size, model.preprocessing.image_size
+        return None if kept == last else Resizing(last, last, 0)
+    first = options.first_size
     if first > last:
         raise OptionError(
             f"`--first-size {first}` is larger than the pictures, which are {last}×{last}; they "
