@@ -50,7 +50,7 @@ docs: $(VENV)/.dev ## write docs/options.md and docs/networks.md, and run the co
 	$(BIN)/python -m tests.docs.write_networks
 	$(BIN)/python -m pytest tests/docs
 
-bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA; about 50 minutes)
+bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA; about an hour)
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/precision.py
@@ -59,6 +59,7 @@ bench: $(VENV)/.dev ## print the measured table (real pictures in $$NUNBIT_DATA;
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/check.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/scaling.py
 
 bench-keras: ## side by side with Keras and torchvision, in an environment of their own (.venv-bench)
 	$(PYTHON) -m venv .venv-bench

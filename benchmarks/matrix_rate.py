@@ -1,9 +1,13 @@
-"""Share of this machine's own matrix rate that training reaches, and what takes the time.
+"""Share of this machine's own matrix rate that a bare training step reaches, and where time goes.
+
+It times a step written out here, on random pictures that are ready: not `nunbit train`, which
+also reads, shuffles and augments pictures, validates and writes; `loop_cost.py` has the part of
+the loop.
 
 python benchmarks/matrix_rate.py [--rounds 3] [--only resnet-18] [--operators resnet-18]
 
 The machine's rate: the best of ``torch.mm`` over square matrices of 256 to 4096, in the same
-number format and threads. Of training: multiply-adds of the forward pass from the layer table
+number format and threads. Of the step: multiply-adds of the forward pass from the layer table
 (convolutions and dense layers only), times 2 for floating-point operations, times 3 for
 forward and the two products of the backward pass (the first layer's second product is counted,
 though it is not computed), over the wall time of whole steps: uint8 pictures normalised,
@@ -130,7 +134,7 @@ def main() -> None:
                     "network": name,
                     "format": precision,
                     "machine GFLOP/s": f"{peak['median'] / 1e9:,.0f}",
-                    "training GFLOP/s": f"{rate['median'] / 1e9:,.0f}",
+                    "step GFLOP/s": f"{rate['median'] / 1e9:,.0f}",
                     "share %": f"{shares['median']:.0f} ({shares['min']:.0f}–{shares['max']:.0f})",
                     "n": given.rounds,
                     "plan": plan,

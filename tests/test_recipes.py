@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nunbit.augment import choose_augment
-from nunbit.cli.train import NetworkOptions, read_options
+from nunbit.cli._asked import NetworkOptions, read_options, read_options_file
 from nunbit.data.named import NAMED_SETS as NAMES
 from nunbit.errors import OptionError
 from nunbit.networks import find_network, read_network_options
@@ -73,8 +73,6 @@ def test_any_pictures_get_options_that_exist(kind: str, facts: Facts) -> None:
 
 
 def test_a_recipe_can_be_copied_as_an_options_file(tmp_path: Path) -> None:
-    from nunbit.cli.train import read_options_file
-
     recipe = find_recipe("course", "mnist")
     mine = tmp_path / "mine.toml"
     mine.write_text(recipe.text)

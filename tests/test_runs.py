@@ -47,7 +47,7 @@ def test_an_empty_folder_is_taken_a_full_one_refused() -> None:
     Path("mine").mkdir()
     assert make("mine").path == Path("mine")
     Path("mine/.hidden").write_text("x")
-    with pytest.raises(StorageError, match=r"`mine` is not empty.*or continue .* `--resume mine`"):
+    with pytest.raises(StorageError, match=r"`mine` is not empty.*by `nunbit train --resume mine`"):
         make("mine")
     assert [path.name for path in Path("mine").iterdir()] == [".hidden"]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,3 +135,74 @@ def test_what_a_killed_process_had_half_written_is_removed(tmp_path: Path) -> No
         pass
     found = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
     assert found == set(kept)
+
+
+FULL = """
+import resource, sys
+from pathlib import Path
+from nunbit.errors import StorageError
+from nunbit.runs import RunFolder
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # no file takes a byte
+run = RunFolder(Path(sys.argv[1]))
+try:
+    with run.sole_use():
+        print("held", (run.path / ".lock").stat().st_size)
+        run.write_options({})
+except StorageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of files")
+def test_a_disk_that_is_full_from_the_start_is_told_as_such(tmp_path: Path) -> None:
+    """It does not even take who holds the folder; that is no fault, and tried once."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", FULL, str(tmp_path)],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.stdout.startswith("held 0\ndisk full: `"), done
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_cannot_be_opened_is_no_reason_to_go_without(tmp_path: Path) -> None:
+    (tmp_path / LOCK_NAME).mkdir()
+    message = (
+        rf"the run folder `{tmp_path}` cannot be held for this process: `.*\.lock` cannot be "
+        r"opened \(Is a directory\)"
+    )
+    with pytest.raises(StorageError, match=message), RunFolder(tmp_path).sole_use():
+        pytest.fail("held by nobody")
+
+
+@pytest.mark.parametrize(
+    ("number", "folder_open", "goes_on"),
+    [
+        (errno.EROFS, True, True), (errno.EACCES, False, True), (errno.EACCES, True, False),
+        (errno.ENOSPC, True, False), (errno.EMFILE, False, False),
+    ],
+)  # fmt: skip
+def test_only_where_nothing_can_be_written_nothing_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, folder_open: bool, goes_on: bool
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(runs, "open", refuse, raising=False)
+    monkeypatch.setattr(runs.os, "access", lambda *_: folder_open)
+    if goes_on:
+        with RunFolder(tmp_path).sole_use():
+            pass
+        return
+    with pytest.raises(StorageError, match="cannot be held"), RunFolder(tmp_path).sole_use():
+        pytest.fail("held by nobody")
+
+
+def test_a_folder_with_what_was_half_written_alone_is_free(tmp_path: Path) -> None:
+    (tmp_path / LOCK_NAME).write_text("1 here")
+    (tmp_path / ".options.json-0a1b2c3d").write_text("{")
+    RunFolder.check_free(tmp_path)
+    with RunFolder(tmp_path).sole_use():
+        pass
+    assert list(tmp_path.iterdir()) == []

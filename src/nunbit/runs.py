@@ -17,12 +17,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import math
 import os
 import platform
 import re
+import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +35,7 @@ from typing import Any
 from nunbit._version import __version__
 from nunbit.errors import CheckpointError, StorageError
 from nunbit.model import MODEL_FILE
-from nunbit.storage import remove_leftovers, write_atomic
+from nunbit.storage import LEFTOVER, remove_leftovers, write_atomic
 from nunbit.transfer.lock import LOCK_NAME, try_lock
 
 __all__ = ["RunFolder", "versions"]
@@ -99,11 +101,12 @@ class RunFolder:
         """
         if out is None or not Path(out).is_dir():
             return
-        # A lock alone was left by a process that was killed before it wrote anything.
-        if any(path.name != LOCK_NAME for path in Path(out).iterdir()):
+        # What a process leaves that is killed before it has written anything.
+        names = [path.name for path in Path(out).iterdir() if path.name != LOCK_NAME]
+        if not all(LEFTOVER.fullmatch(name) for name in names):
             raise StorageError(
                 f"`{out}` is not empty, and a run never writes over another. Pass a new folder "
-                f"with `--out`, or continue that run with `--resume {out}`."
+                f"with `--out`, or go on with that run by `{RunFolder(Path(out)).resume_command}`."
             )
 
     @classmethod
@@ -120,6 +123,11 @@ class RunFolder:
                 "Expected a folder that `nunbit train` made, such as `runs/mnist-auto-1`."
             )
         return folder
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with the run; other words may follow."""
+        return f"nunbit train --resume {shlex.quote(str(self.path))}"
 
     @property
     def options_file(self) -> Path:
@@ -160,6 +168,12 @@ class RunFolder:
                     found.append(((int(name[1]), int(name[2])), path))
         older = [path for _, path in sorted(found, reverse=True)]
         return [self.checkpoint_file, *older] if self.checkpoint_file.is_file() else older
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is more than the first process leaves before its first checkpoint."""
+        made = (self.history_file, self.model_file, self.scores_file)
+        return bool(self.checkpoint_files()) or any(path.exists() for path in made)
 
     @property
     def model_file(self) -> Path:
@@ -204,17 +218,26 @@ class RunFolder:
 
         The lock is the operating system's and ends with the process, however that ends:
         a lock file that was left behind locks nothing. Files that such a process had half
-        written are removed. Where the file system knows no locks, nothing is held.
+        written are removed. Where the file system knows no locks, or where nothing can be
+        written, nothing is held.
 
         Raises:
-            StorageError: Another process, or another training in this one, holds it.
+            StorageError: Another process, or another training in this one, holds it; or the
+                lock file cannot be opened.
         """
         place = self.path / LOCK_NAME
         while True:
             try:
-                file = open(place, "a+b")  # noqa: SIM115  # closed below, with the lock
-            except OSError:  # a folder that cannot be written to says so at the first write
-                yield
+                # Without a buffer: what a full disk does not take is not tried again at the end.
+                file = open(place, "a+b", buffering=0)  # noqa: SIM115  # closed with the lock
+            except OSError as error:
+                if not self._is_closed_to_us(error):
+                    raise StorageError(
+                        f"the run folder `{self.path}` cannot be held for this process: `{place}` "
+                        f"cannot be opened ({error.strerror}). Give yourself the right to write "
+                        "there, or remove that file if no training runs in the folder."
+                    ) from error
+                yield  # the first write says so
                 return
             held = try_lock(file)
             if held is not False and not _is_open_at(place, file.fileno()):
@@ -231,7 +254,6 @@ class RunFolder:
             with contextlib.suppress(OSError):
                 file.truncate(0)
                 file.write(f"{os.getpid()} {socket.gethostname()}".encode())
-                file.flush()
             if held:
                 for folder in (self.path, self.checkpoint_file.parent):
                     remove_leftovers(folder)
@@ -240,6 +262,12 @@ class RunFolder:
             finally:
                 with contextlib.suppress(OSError):
                     place.unlink()  # while it is held, so that nobody else's is taken away
+
+    def _is_closed_to_us(self, error: OSError) -> bool:
+        """Return whether nothing can be written into the folder, by what opening a file said."""
+        if error.errno == errno.EROFS:
+            return True
+        return error.errno == errno.EACCES and not os.access(self.path, os.W_OK)
 
     def withdraw(self) -> None:
         """Leave a folder in which no training has begun, so that its name is free again."""

@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT_VERSION",
+    "LEFTOVER",
     "UNUSABLE",
     "NewerFormatError",
     "load_tensors",
@@ -41,6 +43,9 @@ FORMAT_VERSION = 1
 """Raised when an older Nunbit could not read what a newer one writes."""
 
 HEADER_KEY = "nunbit"
+
+SIGNED = re.compile(r'\{"crc32": "([0-9a-f]{8})", ')
+"""How the header of a checkpoint begins, with what its bytes add up to; older ones have none."""
 
 LEFTOVER = re.compile(r"\..+-[0-9a-f]{8}")
 """Names that :func:`write_atomic` writes under before a file gets its own."""
@@ -133,7 +138,24 @@ def save_tensors(
 
     text = json.dumps({"format": FORMAT_VERSION, "kind": kind, **header})
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if kind == "checkpoint":  # nobody edits it, and there is an older one where it is damaged
+        text = f'{{"crc32": "{_digest(text, plain)}", {text[1:]}'
     write_atomic(path, save(plain, metadata={HEADER_KEY: text}))
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return eight digits that change where a bit of a header or of the tensors does.
+
+    A CRC, which finds every damage but one in four billion and takes 0.03 s for 130 MB.
+    """
+    import torch
+
+    found = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        flat = tensors[name].reshape(-1).view(torch.uint8)
+        found = zlib.crc32(name.encode("utf-8", "replace"), found)
+        found = zlib.crc32(flat.numpy().data, found)
+    return f"{found:08x}"
 
 
 def read_header(path: Path, *, kind: Literal["model", "checkpoint"]) -> dict[str, Any]:
@@ -143,6 +165,13 @@ def read_header(path: Path, *, kind: Literal["model", "checkpoint"]) -> dict[str
         ModelFileError: There is no such file, it is truncated, not ours, of
             another kind, or from a newer Nunbit.
     """
+    header: dict[str, Any] = json.loads(_header_text(path, kind=kind))
+    header.pop("crc32", None)
+    return header
+
+
+def _header_text(path: Path, *, kind: Literal["model", "checkpoint"]) -> str:
+    """Return the header as it is written, once it is known to be one that we can read."""
     try:
         size_bytes = path.stat().st_size
         with open(path, "rb") as file:
@@ -160,7 +189,8 @@ def read_header(path: Path, *, kind: Literal["model", "checkpoint"]) -> dict[str
     try:
         outer = json.loads(raw)
         ends = [int(v["data_offsets"][1]) for k, v in outer.items() if k != "__metadata__"]
-        header: dict[str, Any] = json.loads(outer["__metadata__"][HEADER_KEY])
+        text: str = outer["__metadata__"][HEADER_KEY]
+        header: dict[str, Any] = json.loads(text)
         newest = int(header["format"])
     except UNUSABLE as error:
         raise _not_ours(path, kind) from error
@@ -178,7 +208,7 @@ def read_header(path: Path, *, kind: Literal["model", "checkpoint"]) -> dict[str
             f"`{path}` is a {header.get('kind')} file, expected a {kind} file. "
             "Give the run folder itself, or the `model.safetensors` in it."
         )
-    return header
+    return text
 
 
 def _truncated(path: Path, size_bytes: int, expected: int) -> ModelFileError:
@@ -206,8 +236,14 @@ def load_tensors(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    header = read_header(path, kind=kind)
+    text = _header_text(path, kind=kind)
     try:
-        return load_file(path), header
+        tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"`{path}` is damaged: {error}.") from error
+    signed = SIGNED.match(text)
+    if signed is not None and _digest("{" + text[signed.end() :], tensors) != signed[1]:
+        raise ModelFileError(f"`{path}` is damaged: its bytes are not those that were written.")
+    header: dict[str, Any] = json.loads(text)
+    header.pop("crc32", None)
+    return tensors, header

@@ -6,9 +6,12 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import nunbit
+import nunbit.training.find_lr
 from nunbit.cli.main import run
 
 SHORT = ["find-lr", "digits", "--network", "mlp", "--steps", "40"]
@@ -97,3 +100,56 @@ def test_a_wrong_name_is_said_before_pictures_are_read(
     assert run(["train", "digits", *words]) == 2
     assert said in capsys.readouterr().err
     assert not Path("runs").exists()
+
+
+def test_a_recipe_or_a_file_says_what_is_tried(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[Any] = []
+    real = nunbit.find_lr
+
+    def watched(model: nunbit.Model, pictures: nunbit.Pictures, **how: Any) -> Any:
+        tried.append((model, pictures, how))
+        return real(model, pictures, **how)
+
+    monkeypatch.setattr("nunbit.training.find_lr.find_lr", watched)
+    Path("mine.toml").write_text('network = "mlp"\nbatch_size = 48\nepochs = 3\npatience = 2\n')
+    words = ["find-lr", "digits", "--steps", "30", "--json"]
+    assert run([*words, "--options", "mine.toml", "--optimizer", "sgd"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"] is None
+    model, _, how = tried.pop()
+    assert (model.network_name, how["options"].batch_size) == ("mlp", 48)
+    assert (how["options"].optimizer, how["steps"]) == ("sgd", 30)
+    assert run([*words, "--recipe", "course", "--batch-size", "64"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"] == "course"
+    model, _, how = tried.pop()
+    chosen = how["options"]
+    assert (model.network_name, chosen.optimizer, chosen.batch_size) == ("cnn-mnist", "adam", 64)
+    assert run(["find-lr", "digits", "--steps", "30", "--recipe", "fast"]) == 0
+    assert re.search(r"Recipe +fast\n", capsys.readouterr().out)
+
+
+def test_a_file_with_an_unknown_option_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.toml").write_text("netwrok = 'mlp'\n")
+    assert run([*SHORT, "--options", "mine.toml"]) == 2
+    assert "unknown option `netwrok`" in capsys.readouterr().err
+
+
+def test_pictures_that_are_kept_larger_are_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in training: the network sees its own size, whatever ``--train-size`` is."""
+    sides: list[int] = []
+    real = nunbit.training.find_lr._train_step
+
+    def watched(job: Any, batch: Any, step: int) -> Any:
+        hook = job.model.network.register_forward_pre_hook(
+            lambda _, inputs: sides.append(inputs[0].shape[-1])
+        )
+        try:
+            return real(job, batch, step)
+        finally:
+            hook.remove()
+
+    monkeypatch.setattr("nunbit.training.find_lr._train_step", watched)
+    words = ["--train-size", "12", "--image-size", "8", "--augment", "crops"]
+    assert run(["find-lr", "shapes", "--network", "mlp", "--steps", "30", *words]) == 0
+    assert set(sides) == {8}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from nunbit.cli import _said_once, launch
+from nunbit.cli._asked import PARTS
 from nunbit.cli._flags import CommonOptions
 from nunbit.cli.main import run
-from nunbit.cli.train import PARTS, RunOptions
+from nunbit.cli.train import RunOptions
 from nunbit.data.pixels import processors
 from nunbit.errors import OptionError, TrainingError
 from nunbit.training.notice_board import NoticeBoard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -109,6 +110,30 @@ def test_killed_as_the_command_and_resumed(source: str, out: Path) -> None:
     assert "Traceback" not in told
     assert "torch.distributed" not in told
     assert not (out / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_launcher_ends_its_ranks_and_the_run_goes_on(source: str, out: Path) -> None:
+    """Nobody else watches them; they say what they say where a signal ends them, and no more."""
+    command = nunbit("train", source, f"--out={out}", "--devices=2", *OPTIONS, *LONG)
+    wait_until(lambda: epochs_of(out) >= 3)
+    ranks = processes_of(command)
+    assert sorted(ranks) == [0, 1]
+    command.kill()
+    try:
+        _, _, told = end(command, wait_s=20)  # the ranks hold its pipes until they end
+    finally:
+        for process in ranks.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    assert f"all is saved: go on with `nunbit train --resume {out} --devices 2`." in told
+    assert told.count("nunbit: ") == 1
+    assert "TCPStore" not in told
+    done = epochs_of(out)
+    more = ["--epochs", str(done + 2), "--override"]
+    status, _, told = end(nunbit("train", "--resume", str(out), "--devices=2", *more))
+    assert status == 0, told
+    assert epochs_of(out) == done + 2
 
 
 @pytest.mark.slow

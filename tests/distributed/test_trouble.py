@@ -19,7 +19,7 @@ def test_a_loss_that_is_no_number_on_one_rank_stops_all(source: str, out: Path) 
     ended = together(2, work.goes_wrong, source, str(out), CASE, 1, 4, "nan")
     for each in ended:
         assert each.error is not None
-        assert each.error[0] == "TrainingError"
+        assert each.error[0] == "NotFiniteError"
         assert "the loss of rank 1 is nan at step 2 of epoch 2" in each.error[1]
         assert "The network after epoch 1 is kept" in each.error[1]
     assert (out / "model.safetensors").exists()

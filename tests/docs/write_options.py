@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from nunbit.augment import Augment
+from nunbit.cli._asked import FileOptions, NetworkOptions
 from nunbit.cli.augment import SheetOptions
 from nunbit.cli.check import CheckOptions
 from nunbit.cli.datasets import DatasetsOptions
 from nunbit.cli.find_lr import RangeOptions, StepOptions
 from nunbit.cli.networks import NetworksOptions
 from nunbit.cli.predict import PredictOptions
-from nunbit.cli.train import NetworkOptions, RunOptions
+from nunbit.cli.train import RunOptions
 from nunbit.data.options import DataOptions
 from nunbit.options import Options
 from nunbit.training.options import TrainOptions
@@ -19,8 +20,8 @@ from nunbit.training.options import TrainOptions
 TARGET = Path(__file__).parents[2] / "docs" / "options.md"
 
 SECTIONS: list[tuple[str, list[type[Options]]]] = [
-    ("nunbit train", [DataOptions, NetworkOptions, TrainOptions, RunOptions]),
-    ("nunbit find-lr", [DataOptions, NetworkOptions, StepOptions, RangeOptions]),
+    ("nunbit train", [DataOptions, NetworkOptions, TrainOptions, FileOptions, RunOptions]),
+    ("nunbit find-lr", [DataOptions, NetworkOptions, StepOptions, FileOptions, RangeOptions]),
     ("nunbit check", [CheckOptions]),
     ("nunbit augment", [SheetOptions]),
     ("nunbit predict", [PredictOptions]),

@@ -162,3 +162,21 @@ def test_the_same_folder_is_prolonged_by_whoever_has_it(
     for name in ("run", "copy"):
         fit(grey, resume=tmp_path / name, epochs=LONG)
     assert contents(tmp_path / "run") == contents(tmp_path / "copy")
+
+
+@pytest.mark.parametrize(("short", "long", "share"), [(2, 4, 0.75), (3, 7, 0.5)])
+def test_pictures_grow_for_as_many_epochs_as_before(
+    grey: nunbit.Pictures, contents: Contents, tmp_path: Path, short: int, long: int, share: float
+) -> None:
+    """They do not shrink again; as one that grew for so long in a longer run at once."""
+    options = {"schedule": "constant", "first_size": 4, "restart_epochs": 1, "step_epochs": 1}
+    grown = share * short / long
+    fit(
+        grey, network="auto", out=tmp_path / "whole",
+        options={**options, "epochs": long, "growing_frac": grown},
+    )  # fmt: skip
+    run = tmp_path / "run"
+    fit(grey, network="auto", out=run, options={**options, "epochs": short, "growing_frac": share})
+    fit(grey, network="auto", resume=run, epochs=long)
+    assert contents(run) == contents(tmp_path / "whole")
+    fit(grey, network="auto", resume=run, epochs=long + 1)  # and once more

@@ -18,7 +18,8 @@ import nunbit
 from nunbit.errors import CheckpointError
 from nunbit.storage import load_tensors, save_tensors
 from nunbit.training.callbacks import Callback, Moment
-from nunbit.training.checkpoint import _load_optimizer, pack, table_digest, unpack
+from nunbit.training.checkpoint import pack, table_digest, unpack
+from nunbit.training.optimizer_state import load_optimizer, optimizer_state
 from nunbit.training.optimizers import make_optimizer
 from nunbit.training.parallel import Parallel
 
@@ -70,12 +71,13 @@ def test_the_optimizer_lies_in_memory_as_if_never_saved(name: Any, tmp_path: Pat
     network(images).square().sum().backward()
     optimizer.step()
     tensors: dict[str, torch.Tensor] = {}
-    state = pack(optimizer.state_dict()["state"], tensors, "")
+    before: Any = SimpleNamespace(optimizer=optimizer, parallel=Parallel(network))
+    state = pack(optimizer_state(before), tensors, "")
     save_tensors(tmp_path / "file", tensors, {"state": state}, kind="checkpoint")
     loaded, header = load_tensors(tmp_path / "file", kind="checkpoint")
     fresh, again = make()
     job: Any = SimpleNamespace(optimizer=again, parallel=Parallel(fresh))
-    _load_optimizer(job, unpack(header["state"], loaded))
+    assert load_optimizer(job, unpack(header["state"], loaded), options) == []
 
     flat = zip(optimizer.state.values(), again.state.values(), strict=True)
     pairs = [(one[key], two[key]) for one, two in flat for key in one if one[key] is not None]

@@ -17,7 +17,12 @@ import nunbit
 from nunbit.errors import OptionError
 from nunbit.training import compiling
 from nunbit.training.callbacks import Callback, Moment
-from nunbit.training.compiling import LONG_RUN_STEPS, find_obstacle, should_compile
+from nunbit.training.compiling import (
+    LONG_RUN_STEPS,
+    find_obstacle,
+    last_words,
+    should_compile,
+)
 from nunbit.training.device import make_plan
 from nunbit.training.options import TrainOptions
 
@@ -146,3 +151,55 @@ def test_a_compiled_run_resumes_to_the_same_bits_while_pictures_grow(
         found = train(None, resume=tmp_path / "cut")
     assert list(found) == list(expected)  # names without a prefix
     assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step can be compiled, as where the disk is full."""
+
+    def fail(self: Any, images: Any) -> Any:
+        import torch._inductor.exc
+
+        raise torch._inductor.exc.CppCompileError(["g++", "x.cpp"], "x.cpp:1: error: no room")
+
+    monkeypatch.setattr(compiling, "find_obstacle", lambda device: "")
+    monkeypatch.setattr(compiling.Compiled, "forward", fail)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+def test_the_compilers_words_are_kept_and_the_advice_works(
+    broken: None, run: Any, tiny: nunbit.Pictures, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(nunbit.errors.TrainingError) as caught:
+        run(tiny, out=out, epochs=1, compile="on")
+    first, last = str(caught.value).split("The compiler said:\n")
+    assert f"`nunbit train --resume {out} --override --compile off`" in first
+    assert last == "x.cpp:1: error: no room"
+    model = nunbit.create_model_for(tiny, network="mlp")
+    options = TrainOptions(epochs=1, batch_size=24, lr=0.001, compile="off")
+    history = nunbit.fit(model, tiny, options=options, resume=out, override=True, progress=False)
+    assert len(history.epochs) == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own
+def test_a_compiler_that_ctrl_c_ended_is_an_interrupt(
+    broken: None, run: Any, tiny: nunbit.Pictures, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fail = compiling.Compiled.forward
+
+    def interrupted(self: Any, images: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return fail(self, images)
+
+    monkeypatch.setattr(compiling.Compiled, "forward", interrupted)
+    with pytest.raises(KeyboardInterrupt, match=r"^go on with `nunbit train --resume .*run`$"):
+        run(tiny, out=tmp_path / "run", epochs=1, compile="on")
+    assert (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_words_of_torch_around_those_of_the_compiler_are_left_out() -> None:
+    told = "C++ compile error\n\nCommand:\ng++ -c\n\nOutput:\none\ntwo\n\nSet TORCHDYNAMO_VERBOSE=1"
+    assert last_words(RuntimeError(told)) == "one\ntwo"
+    assert last_words(RuntimeError("\n".join("abcdefgh"))) == "\n".join("cdefgh")
+    assert last_words(IndexError()) == "IndexError"

@@ -177,7 +177,7 @@ def test_a_loss_that_broke_goes_on_by_the_command_it_names(
     how = {"optimizer": "sgd", "schedule": "constant", "precision": "float32"}
     with pytest.raises(TrainingError) as caught:
         run(tiny, epochs=3, lr=1e30, **how)
-    command = rf"goes on `nunbit train --resume {folder} --override --lr 1e\+29`"
+    command = rf"goes on `nunbit train --resume {folder} --override --lr 0.00019`"
     assert caught.match(command)
     history = go_on(tiny, folder, options={**how, "epochs": 3, "lr": 0.01}, override=True,
                     callbacks=[])  # fmt: skip

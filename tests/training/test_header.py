@@ -26,7 +26,7 @@ def test_what_was_asked_is_not_marked_and_what_was_chosen_is(
     run: Any, tiny: nunbit.Pictures, tmp_path: Path
 ) -> None:
     asked = header_of(run, tiny, augment="light", device="cpu", precision="float32")
-    assert asked["Training"] == "1 epochs, each 3 steps of 24 pictures"
+    assert asked["Training"] == "1 epoch, each 3 steps of 24 pictures"
     assert "learning rate 0.001" in asked["Steps"]
     assert asked["Augment"] == "light"
     assert asked["Computed"] == "on cpu, float32"

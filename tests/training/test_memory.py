@@ -24,12 +24,15 @@ class Hungry(nn.Module):
         super().__init__()
         self.network, self.most, self.error = network, most, error
         self.seen: list[int] = []
+        self.eval_error: Exception | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         if self.training:
             self.seen.append(len(images))
             if len(images) > self.most:
                 raise self.error
+        elif self.eval_error is not None:
+            raise self.eval_error
         found: Tensor = self.network(images)
         return found
 
@@ -104,6 +107,25 @@ def test_the_last_sound_weights_are_kept(run: Any, tiny: nunbit.Pictures, tmp_pa
     tensors = nunbit.storage.load_tensors(tmp_path / "run/model.safetensors", kind="model")[0]
     assert {k: v for k, v in tensors.items() if k in kept}.keys() == kept.keys()
     assert all(torch.equal(tensors[name], value) for name, value in kept.items())
+
+
+def test_a_validation_that_finds_no_memory_says_from_where_it_goes_on(
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path
+) -> None:
+    class Tightens(nunbit.Callback):
+        def on_validation_begin(self, moment: Any) -> None:
+            if moment.epoch == 1:
+                model.network.eval_error = torch.OutOfMemoryError("CUDA out of memory.")
+
+    model = hungry(tiny, 99)
+    message = (
+        r"out of memory in the validation after epoch 2, whose steps had fitted \(CUDA out of "
+        rf"memory.\). The last checkpoint is from the end of epoch 1; go on with `nunbit train "
+        rf"--resume {tmp_path / 'run'}`. First close other programs that take memory."
+    )
+    with pytest.raises(TrainingError, match=message):
+        run(tiny, model=model, epochs=3, callbacks=[Tightens()])
+    assert len((tmp_path / "run/history.jsonl").read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes cannot be multiplied"), ValueError("x")])

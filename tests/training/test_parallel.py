@@ -21,8 +21,10 @@ from tests.training.parallel_work import (
 )
 from torch import Tensor, nn
 
+import nunbit
+from nunbit.errors import OptionError
 from nunbit.training.sharding import find_stages
-from nunbit.training.sync_norm import put_back, synchronise
+from nunbit.training.sync_norm import SyncedBatchNorm, put_back, synchronise
 
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}
 """Of float32 weights after 12 steps: sums are added in another order, and AdamW divides by them."""
@@ -136,20 +138,47 @@ def test_batch_norm_is_plain_again_afterwards(two: list[dict[str, Any]]) -> None
     assert kinds == ["Sequential", "Conv2d", "BatchNorm2d", "Tanh", "BatchNorm2d"]
 
 
-def test_only_torchs_own_batch_norms_are_synchronised() -> None:
-    class Own(nn.BatchNorm2d):
-        pass
+class SetUp(nn.BatchNorm2d):
+    """Computes as torch's own, as ``airbench`` has it."""
 
-    network = nn.Sequential(nn.BatchNorm2d(3), Own(3), nn.GroupNorm(1, 3))
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, momentum=0.4)
+
+
+class Strange(nn.BatchNorm2d):
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input) + 1
+
+
+def test_batch_norms_that_compute_as_torchs_are_synchronised() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), SetUp(3), nn.GroupNorm(1, 3))
     before = list(network.state_dict())
     changed = synchronise(network, None)
-    assert list(changed) == [network[0]]
+    assert list(changed) == [network[0], network[1]]
+    assert type(network[1]) is SyncedBatchNorm
     assert list(network.state_dict()) == before
     evaluated = network.eval()(torch.ones(1, 3, 2, 2))
     put_back(changed)
     assert torch.equal(evaluated, network(torch.ones(1, 3, 2, 2)))
-    assert type(network[0]) is nn.BatchNorm2d
+    assert [type(norm) for norm in network[:2]] == [nn.BatchNorm2d, SetUp]
     assert "process_group" not in vars(network[0])
+
+
+def test_every_batch_norm_of_airbench_is_synchronised() -> None:
+    network = nunbit.create_model("airbench", classes=3, channels=3, image_size=32).network
+    kinds = [type(module) for module in network.modules()]
+    changed = synchronise(network, None)
+    assert len(changed) == 6
+    assert not any(type(m).forward is nn.BatchNorm2d.forward for m in network.modules())
+    put_back(changed)
+    assert [type(module) for module in network.modules()] == kinds
+
+
+def test_a_batch_norm_that_computes_otherwise_is_refused() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(3), Strange(3))
+    with pytest.raises(OptionError, match=r"cannot make `Strange` see all ranks.* Leave the opti"):
+        synchronise(network, None)
+    assert [type(norm) for norm in network] == [nn.BatchNorm2d, Strange]
 
 
 # --- Whole trainings -----------------------------------------------------------------------

@@ -27,6 +27,7 @@ PRESETS: dict[str, Augment] = {
     ),
     "crops": Augment(random_resized_crop=(0.25, 1.0), horizontal_flip=True, trivial_augment=True),
     "objects": Augment(crop_padding=2, horizontal_flip=True, fill_mode="reflect"),
+    "garments": Augment(horizontal_flip=True, crop_padding=1),
     "course": Augment(shear_range=0.2, zoom_range=0.2, horizontal_flip=True),
     "any-way-up": Augment(
         rotation_range=180,

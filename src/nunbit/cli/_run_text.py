@@ -87,7 +87,11 @@ def _best(result: Result) -> str:
     if found.scores[0].is_fraction:
         right = round(best[name] * found.count)
         text = percent(best[name], *wilson_interval(right, found.count))
-    return f"{best['epoch']:g} of {len(epochs)}, validation {task.headline} {text}"
+    options = result.history.options
+    kept = "checkpoints/best.safetensors" if options.save_best_only else "the last one"
+    if options.patience is not None:
+        kept = f"the best {options.monitor}"
+    return f"{best['epoch']:g} of {len(epochs)}, validation {task.headline} {text}; kept: {kept}"
 
 
 def _curves(result: Result) -> list[str]:

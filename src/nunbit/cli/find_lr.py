@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, Any
 
+from nunbit.cli._asked import read_asked
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
 from nunbit.cli._places import check_drawing, check_outside, source_folder
@@ -87,10 +88,14 @@ class RangeOptions(Options):
 
 
 def find_lr(source: str, given: dict[str, Any]) -> int:
-    """Try learning rates from small to large and suggest one; nothing is trained or kept."""
+    """Try learning rates from small to large and suggest one; nothing is trained or kept.
+
+    A recipe or a file may also have options of a whole training, as ``train`` takes them;
+    those that no single step depends on are not read.
+    """
     output = Output(as_json=CommonOptions(**pick(CommonOptions, given)).json)
     asked = RangeOptions(**pick(RangeOptions, given))
-    training = TrainOptions(**pick(StepOptions, given))
+    mine, recipe = read_asked(source, given)
     if asked.plot is not None:
         check_drawing("--plot", asked.plot, example="lr.svg")
         check_outside("--plot", asked.plot, source_folder(source))
@@ -100,7 +105,7 @@ def find_lr(source: str, given: dict[str, Any]) -> int:
 
     if asked.plot is not None:
         check_chart_place(asked.plot)
-    pictures, model, _ = make_both(source, given)
+    pictures, model, training = make_both(source, mine, recipe=recipe)
     curve = try_rates(
         model,
         pictures,
@@ -112,6 +117,7 @@ def find_lr(source: str, given: dict[str, Any]) -> int:
     output.facts(
         {
             "Pictures": f"{pictures.source}: {len(pictures.train):,} train",
+            **({} if recipe is None else {"Recipe": recipe.name}),
             "Network": f"{model.network_name}, {model.parameters:,} parameters",
             "Tried": f"{len(curve.rates)} learning rates, {curve.rates[0]:.2g} to "
             f"{curve.rates[-1]:.2g}{', where the loss soars' if curve.diverged else ''}",
@@ -150,6 +156,7 @@ def find_lr(source: str, given: dict[str, Any]) -> int:
     output.result(
         {
             "source": pictures.source,
+            "recipe": None if recipe is None else recipe.name,
             "network": model.network_name,
             "train_images": len(pictures.train),
             **curve.to_dict(),

@@ -14,6 +14,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 from nunbit._version import __version__
+from nunbit.cli._asked import FileOptions, NetworkOptions
 from nunbit.cli._flags import Positional, add_command
 from nunbit.cli._output import mend_streams, printable
 from nunbit.cli._said_once import say_once
@@ -25,7 +26,7 @@ from nunbit.cli.find_lr import RangeOptions, StepOptions, find_lr
 from nunbit.cli.networks import NetworksOptions, networks
 from nunbit.cli.predict import PredictOptions, predict
 from nunbit.cli.recipes import recipes
-from nunbit.cli.train import NetworkOptions, RunOptions, train
+from nunbit.cli.train import RunOptions, train
 from nunbit.data.options import DataOptions
 from nunbit.errors import NunbitError
 from nunbit.training.options import TrainOptions
@@ -53,7 +54,7 @@ add_command(
     train,
     name="train",
     positional=[Positional("source", str | None, SOURCE_HELP, default=None)],
-    parts=[DataOptions, NetworkOptions, TrainOptions, RunOptions],
+    parts=[DataOptions, NetworkOptions, TrainOptions, FileOptions, RunOptions],
 )
 add_command(
     app,
@@ -67,7 +68,7 @@ add_command(
     find_lr,
     name="find-lr",
     positional=[Positional("source", str, SOURCE_HELP)],
-    parts=[DataOptions, NetworkOptions, StepOptions, RangeOptions],
+    parts=[DataOptions, NetworkOptions, StepOptions, FileOptions, RangeOptions],
 )
 add_command(
     app,

@@ -25,8 +25,8 @@ def recipes(name: str | None, given: dict[str, Any]) -> int:
             left=2,
         )
         output.say()
-        output.say("`nunbit recipes mnist-fast` shows one; any other pictures take them, too:")
-        output.say("`nunbit train photos/ --recipe best`. Measured on two cores; see the files.")
+        output.say(f"`nunbit recipes {next(iter(known))}` shows one. Any other pictures take")
+        output.say("`--recipe fast`, `best` or `course`, too, by their number and size.")
         output.result({"recipes": [_plain(label, each) for label, each in known.items()]})
         return 0
     if name not in known:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nunbit.cli._asked import FileOptions, read_options_file
 from nunbit.cli._flags import pick
 from nunbit.cli._output import Output
 from nunbit.cli._run_text import say_findings
@@ -15,7 +16,6 @@ from nunbit.cli.train import (
     as_typed,
     command_of,
     load_pictures,
-    read_options_file,
     weights_of,
 )
 from nunbit.data.options import DataOptions
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from nunbit.runs import RunFolder
 
 __all__ = ["resume"]
+
+DECIDED_LATER = ("augment", "teacher")
+"""Not compared by their names: what they stand for decides, which may be elsewhere by now."""
 
 
 def resume(
@@ -46,11 +49,17 @@ def resume(
     folder = run_options.resume or ""
     if "out" in given:
         raise OptionError(f"`--resume {folder}` goes on in that folder: leave `--out` away.")
+    files = FileOptions(**pick(FileOptions, given))
+    if files.recipe is not None:
+        raise OptionError(
+            f"`--resume {folder}` goes on with the options that the run began with: leave "
+            "`--recipe` away, or start a new run."
+        )
     run = RunFolder.open(folder)
     record = run.read_options()
     data = DataOptions.from_dict(record["pictures"])
     training = TrainOptions.from_dict(record["training"])
-    asked = {**read_options_file(run_options.options), **given}
+    asked = {**read_options_file(files.options), **given}
     changed = _changes(record, data, training, asked)
     if not record["origin"]:
         raise OptionError(
@@ -70,24 +79,49 @@ def _changes(
     asked: Mapping[str, Any],
 ) -> dict[str, tuple[Any, Any]]:
     """Return by name what it was and what was asked for."""
+    from nunbit.training.continuing import RESOLVED
     from nunbit.training.prepare import WHERE
 
+    made = record["preprocessing"]
     kept = {
         **data.to_dict(),
         **training.to_dict(),
+        "image_size": made["image_size"],
+        "channels": "rgb" if made["channels"] == 3 else "grey",
         "network": record["network"],
         "head": record["task"].get("head"),
         "network_option": as_typed(record.get("network_options", {})),
         "weights": weights_of(record),
     }
-    return {
+    left_open = (*RESOLVED, "channels")  # by `auto`: as the run has filled them in
+    changed = {
         name: (kept[name], value)
         for name, value in _plain(asked).items()
         if name in kept
-        and name not in WHERE
+        and name not in (*WHERE, *DECIDED_LATER)
         and _canonical(name, value) != kept[name]
-        and (name, value) != ("precision", "auto")  # what it was resolved to
+        and not (name in left_open and value == "auto")
     }
+    if "augment" in asked:
+        changed |= _other_augment(record, asked["augment"])
+    return changed
+
+
+def _other_augment(record: Mapping[str, Any], asked: str) -> dict[str, tuple[Any, Any]]:
+    """Compare what an augmentation does, not what it is called: its file may have been edited."""
+    from nunbit.augment import Augment, choose_augment
+    from nunbit.training.continuing import without_name
+
+    old = Augment.from_dict(without_name(record["augment"])).to_dict()
+    _, chosen = choose_augment(asked, channels=record["preprocessing"]["channels"])
+    new = chosen.to_dict()
+    if old == new:
+        return {}
+    names = record["augment"]["name"], asked
+    if Path(names[0]).name != Path(names[1]).name:
+        return {"augment": names}
+    differ = [name for name in new if old[name] != new[name]]
+    return {"augment": ({n: old[n] for n in differ}, {n: new[n] for n in differ})}
 
 
 def _check(
@@ -129,8 +163,9 @@ def _options(
     """Return the options of training to go on with."""
     from nunbit.training.prepare import WHERE
 
+    taken = {*changed, *WHERE, "teacher"}
     typed = pick(TrainOptions, asked)
-    return replace(training, **{n: v for n, v in typed.items() if n in changed or n in WHERE})
+    return replace(training, **{name: value for name, value in typed.items() if name in taken})
 
 
 def _go_on(
@@ -154,7 +189,7 @@ def _go_on(
     pictures = load_pictures(record["origin"], data)
     if "finished" in record and not changed and not _is_reported(run):
         # It was stopped after its last step and before its report.
-        model, history = Model.load(run.path), History.of_run(run)
+        history, model = History.of_run(run), Model.load(run.path)
         return finish(model, pictures, history, command=command_of(run))
     model = create_model_for(
         pictures,
@@ -163,6 +198,13 @@ def _go_on(
         network_options=record.get("network_options", {}),
         seed=training.seed,
     )
+    if record.get("recipe"):
+        model.facts["recipe"] = record["recipe"]
+    if record.get("weights") and not run.is_begun:
+        raise OptionError(
+            f"`{run.path}` ended before its first checkpoint, and the weights that it was to begin "
+            f"with (`{weights_of(record)}`) are not in it. Remove the folder and start anew."
+        )
     if record.get("weights"):  # they are in the checkpoint
         model.facts["weights"] = record["weights"]
         model.preprocessing = Preprocessing.from_dict(record["preprocessing"])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
+from nunbit.cli._asked import PARTS, FileOptions, NetworkOptions, read_asked
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
 from nunbit.cli._places import check_outside, source_folder
@@ -18,9 +18,9 @@ from nunbit.cli._run_text import command_words, say_end, say_findings
 from nunbit.cli._said_once import is_first_rank, started_ranks
 from nunbit.cli.launch import as_words, check_started, launch
 from nunbit.data.options import DataOptions
-from nunbit.errors import OptionError, did_you_mean, name_list
+from nunbit.errors import OptionError
 from nunbit.options import Option, Options
-from nunbit.recipes import Facts, Recipe, any_pictures, find_recipe
+from nunbit.recipes import Facts, Recipe, any_pictures
 from nunbit.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -29,44 +29,12 @@ if TYPE_CHECKING:
     from nunbit.model import Model
     from nunbit.runs import RunFolder
 
-__all__ = ["NetworkOptions", "RunOptions", "train"]
-
-
-@dataclass(frozen=True)
-class NetworkOptions(Options):
-    """Which network."""
-
-    network: Annotated[
-        str, Option("Name of the network; `nunbit networks` lists them.", group="Network")
-    ] = "auto"
-    head: Annotated[
-        Literal["softmax", "sigmoid"],
-        Option("sigmoid gives two classes one output instead of two.", group="Network"),
-    ] = "softmax"
-    weights: Annotated[
-        str | None,
-        Option(
-            "Start from weights that somebody trained: imagenet, another name that "
-            "`nunbit networks --weights` lists, or a file.",
-            group="Network",
-        ),
-    ] = None
-    network_option: Annotated[
-        tuple[str, ...],
-        Option(
-            "An option of the network as NAME=VALUE, such as shortcut=C; may be given several "
-            "times. `nunbit networks NAME` lists them.",
-            group="Network",
-        ),
-    ] = ()
-
-
-PARTS: tuple[type[Options], ...] = (DataOptions, NetworkOptions, TrainOptions)
+__all__ = ["RunOptions", "train"]
 
 
 @dataclass(frozen=True)
 class RunOptions(Options):
-    """Where a run goes, and where its options come from."""
+    """Where a run goes, and how it goes on."""
 
     out: Annotated[
         str | None,
@@ -87,18 +55,6 @@ class RunOptions(Options):
             group="Output",
         ),
     ] = False
-    options: Annotated[
-        str | None,
-        Option("TOML file of options; what is typed goes before it.", group="Options"),
-    ] = None
-    recipe: Annotated[
-        Literal["fast", "best", "course"] | None,
-        Option(
-            "Tuned settings for the set, or for any pictures by their number and size; what is "
-            "typed or in a file goes before them. `nunbit recipes` lists them.",
-            group="Options",
-        ),
-    ] = None
     devices: Annotated[
         int | None,
         Option(
@@ -122,7 +78,7 @@ def train(source: str | None, given: dict[str, Any]) -> int:
             check_started(run_options.devices)
         elif run_options.devices > 1:
             device = str(given.get("device", "auto"))
-            words = as_words(source, given, [*PARTS, RunOptions, CommonOptions])
+            words = as_words(source, given, [*PARTS, FileOptions, RunOptions, CommonOptions])
             return launch(run_options.devices, words, device=device)
     if run_options.override and run_options.resume is None:
         raise OptionError(
@@ -144,10 +100,7 @@ def train(source: str | None, given: dict[str, Any]) -> int:
 
 
 def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Output) -> Result:
-    asked = {**read_options_file(run.options), **given}
-    recipe = None if run.recipe is None else find_recipe(run.recipe, source)
-    if recipe is not None:
-        asked = {**read_options(recipe.options, where=f"recipe `{recipe.kind}`"), **asked}
+    asked, recipe = read_asked(source, given)
     training = TrainOptions(**pick(TrainOptions, asked))
 
     from nunbit.evaluation.finish import finish
@@ -161,6 +114,8 @@ def _start(source: str, run: RunOptions, given: Mapping[str, Any], output: Outpu
     RunFolder.check_free(run.out)
     if run.out is not None:
         check_outside("--out", run.out, source_folder(source))
+    if recipe is not None:
+        output.say(f"recipe: {recipe}")
     pictures, model, training = make_both(source, asked, recipe=recipe)
     say_findings(pictures, output)
     within = [Path(os.path.realpath(folder)) for folder in source_folder(source)]
@@ -198,7 +153,10 @@ def make_both(
     choose_augment(training.augment, channels=3)
     pictures = load_pictures(source, data)
     if recipe is not None and not recipe.source:
-        asked = {**any_pictures(recipe.kind, _facts(pictures)), **asked}
+        asked = {
+            **any_pictures(recipe.kind, _facts(pictures, find_device(training.device).type)),
+            **asked,
+        }
         network = NetworkOptions(**pick(NetworkOptions, asked))
         training = TrainOptions(**pick(TrainOptions, asked))
         own = read_network_options(find_network(network.network), network.network_option)
@@ -210,12 +168,14 @@ def make_both(
         network_options=own,
         seed=training.seed,
     )
+    if recipe is not None:
+        model.facts["recipe"] = recipe.name
     return pictures, model, training
 
 
-def _facts(pictures: Pictures) -> Facts:
+def _facts(pictures: Pictures, device: str) -> Facts:
     made = pictures.preprocessing
-    return Facts(len(pictures.train), made.image_size, made.channels)
+    return Facts(len(pictures.train), made.image_size, made.channels, device)
 
 
 def as_typed(options: Mapping[str, Any]) -> list[str]:
@@ -230,44 +190,6 @@ def weights_of(record: Mapping[str, Any]) -> str | None:
     """Return the weights that a run began with, as they are typed."""
     weights = record.get("weights") or {}
     return weights.get("name") or weights.get("file")
-
-
-def read_options_file(path: str | None) -> dict[str, Any]:
-    """Read options from a TOML file.
-
-    Raises:
-        OptionError: No such file, no TOML, or an unknown option.
-    """
-    if path is None:
-        return {}
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise OptionError(f"options file `{path}` cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OptionError(f"options file `{path}` is no TOML: {error}.") from error
-    return read_options(values, where=f"options file `{path}`")
-
-
-def read_options(values: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Check options by name, as a file or a recipe has them.
-
-    Raises:
-        OptionError: One is unknown or has a value that it does not take.
-    """
-    fields = {info.name: info for part in PARTS for info in part.fields()}
-    unknown = [name for name in values if name.replace("-", "_") not in fields]
-    if unknown:
-        raise OptionError(
-            f"{where}: unknown option {name_list(f'`{u}`' for u in unknown)}."
-            f"{did_you_mean(unknown[0].replace('-', '_'), fields)} Known: {', '.join(fields)}."
-        )
-    clean: dict[str, Any] = {}
-    for part in PARTS:
-        mine = {k.replace("-", "_"): v for k, v in values.items()}
-        made = part.from_dict(pick(part, mine), where=where)
-        clean |= {name: getattr(made, name) for name in pick(part, mine)}
-    return clean
 
 
 def load_pictures(source: str, options: DataOptions) -> Pictures:

@@ -11,9 +11,8 @@ another picture: its id grows by :data:`TURN`, so that it is augmented anew.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -28,6 +27,7 @@ from nunbit.data.parting import Parting, part_batches, part_shards
 from nunbit.data.pictures import PictureSet
 from nunbit.data.sources.shard_stream import EpochOrder
 from nunbit.data.streaming import StreamedPixels
+from nunbit.data.taking import FromArray, FromStream, Taken, taken_from
 from nunbit.errors import OptionError
 from nunbit.randomness import make_rng
 
@@ -289,13 +289,13 @@ class Batches:
             for found in self.gather(pixels.unreadable):
                 pixels.unreadable.update(found)
 
-    def _reader(self, order: EpochOrder, skipped: int) -> _FromArray | _FromStream:
+    def _reader(self, order: EpochOrder, skipped: int) -> FromArray | FromStream:
         pixels = self.pictures.pixels
         if not isinstance(pixels, StreamedPixels):
-            return _FromArray(self.pictures)
-        return _FromStream(pixels.read(order, skipped), pixels.shape[1:])
+            return FromArray(self.pictures)
+        return FromStream(pixels.read(order, skipped), pixels.shape[1:])
 
-    def _make(self, taken: _Taken, epoch: int, movers: ThreadPoolExecutor) -> Batch:
+    def _make(self, taken: Taken, epoch: int, movers: ThreadPoolExecutor) -> Batch:
         positions, ids = taken.positions, self._ids(taken)
         if not len(ids):
             return Batch(to_images(taken.part(slice(None))), self.targets[:0], ids, epoch)
@@ -313,13 +313,13 @@ class Batches:
         own, other = (self._moved(each, epoch, movers) for each in (taken, partners))
         return Batch(to_images(plan.mix(own, other)), mixed, ids, epoch)
 
-    def _images(self, taken: _Taken, epoch: int, movers: ThreadPoolExecutor) -> Tensor:
+    def _images(self, taken: Taken, epoch: int, movers: ThreadPoolExecutor) -> Tensor:
         """Return pictures as (B, C, H, W), on the device where they lie there."""
         if self.resident is not None:
             return self.resident.take(taken.positions)
         return to_images(self._moved(taken, epoch, movers))
 
-    def _ids(self, taken: _Taken) -> NDArray[np.int64]:
+    def _ids(self, taken: Taken) -> NDArray[np.int64]:
         """Return what augmentation is drawn by: picture ids, others for repeated pictures."""
         ids: NDArray[np.int64] = self.pictures.ids[taken.positions] + TURN * taken.turns
         return ids
@@ -331,18 +331,18 @@ class Batches:
         """
         return places if self.draw is None else self.draw(self.seed, epoch)[places]
 
-    def _partners(self, positions: NDArray[np.int64], taken: _Taken) -> _Taken:
+    def _partners(self, positions: NDArray[np.int64], taken: Taken) -> Taken:
         """Return the pictures to mix with; one that cannot be read is the picture itself."""
         pixels = self.pictures.pixels
         if not isinstance(pixels, StreamedPixels):
-            return _FromArray(self.pictures).take(positions)
+            return FromArray(self.pictures).take(positions)
         found = pixels.each(self.pictures.rows[positions])
         lost = np.array([each is None for each in found], dtype=bool)
         own = taken.part(slice(None))
         whole = np.stack([own[k] if each is None else each for k, each in enumerate(found)])
-        return _taken(np.where(lost, taken.positions, positions), whole)
+        return taken_from(np.where(lost, taken.positions, positions), whole)
 
-    def _moved(self, taken: _Taken, epoch: int, movers: ThreadPoolExecutor) -> NDArray[np.uint8]:
+    def _moved(self, taken: Taken, epoch: int, movers: ThreadPoolExecutor) -> NDArray[np.uint8]:
         """Return the pictures, taken and augmented in threads, each thread a part of them."""
         if self.move is None:
             return taken.part(slice(None))
@@ -356,56 +356,3 @@ class Batches:
 
         list(movers.map(work, cuts[:-1], cuts[1:]))
         return moved
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """Some pictures: their positions in the set, and how to get a part of them.
-
-    Args:
-        part: As one array (B, H, W, C), a copy.
-        each: Picture by picture (H, W, C), not to be changed.
-        turns: (B,) how often each came before in the epoch, or 0 for all.
-    """
-
-    positions: NDArray[np.int64]
-    part: Callable[[slice], NDArray[np.uint8]]
-    each: Callable[[slice], Sequence[NDArray[np.uint8]]]
-    turns: NDArray[np.int64] | int = 0
-
-
-def _taken(positions: NDArray[np.int64], whole: NDArray[np.uint8]) -> _Taken:
-    return _Taken(positions, lambda part: whole[part], lambda part: list(whole[part]))
-
-
-class _FromArray:
-    """Takes pictures that are decoded."""
-
-    def __init__(self, pictures: PictureSet) -> None:
-        self.pictures = pictures
-
-    def take(self, entries: NDArray[np.int64]) -> _Taken:
-        """Return pictures by position, or by position + N * turn."""
-        turns, rows = np.divmod(entries, len(self.pictures))
-        take, each = self.pictures.take, self.pictures.each
-        return _Taken(rows, lambda p: take(rows[p]), lambda p: each(rows[p]), turns)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _FromStream:
-    """Takes the next pictures of a stream; what cannot be read is left out."""
-
-    def __init__(self, stream: Generator[NDArray[np.uint8] | None], shape: tuple[int, ...]) -> None:
-        self.stream, self.shape = stream, shape
-
-    def take(self, positions: NDArray[np.int64]) -> _Taken:
-        found = list(itertools.islice(self.stream, len(positions)))
-        kept = np.array([pixels is not None for pixels in found], dtype=bool)
-        readable = [pixels for pixels in found if pixels is not None]
-        whole = np.stack(readable) if readable else np.empty((0, *self.shape), np.uint8)
-        return _taken(positions[kept], whole)
-
-    def close(self) -> None:
-        self.stream.close()

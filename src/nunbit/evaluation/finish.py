@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nunbit.data.pictures import Pictures
+from nunbit.errors import StorageError
 from nunbit.evaluation.evaluate import evaluate
 from nunbit.model import Model
 from nunbit.runs import RunFolder, versions
 from nunbit.tasks import Evaluation
 from nunbit.training.history import History
-from nunbit.training.ranks import current_ranks
+from nunbit.training.interrupts import ends_with
+from nunbit.training.ranks import Ranks, current_ranks
+from nunbit.training.rescue import resume_command
 
 __all__ = ["Result", "finish"]
 
@@ -73,12 +77,27 @@ def finish(model: Model, pictures: Pictures, history: History, *, command: str =
     Args:
         command: How to repeat the run, for the report.
     Raises:
-        StorageError: A file cannot be written; the model file of training stays.
+        StorageError: A file cannot be written, or another process has gone on with the run
+            since; the model file stays as it is.
         RankLostError: Another rank is lost.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; it says how to go on.
     """
     run = RunFolder(Path(history.run))
-    sets = {"test": pictures.test, "validation": pictures.validation}
     ranks = current_ranks(history.options.rank_timeout)
+    with ends_with(f"go on with `{resume_command(run.path, ranks)}`"):
+        return _finish(model, pictures, history, run, ranks, command=command)
+
+
+def _finish(
+    model: Model,
+    pictures: Pictures,
+    history: History,
+    run: RunFolder,
+    ranks: Ranks,
+    *,
+    command: str,
+) -> Result:
+    sets = {"test": pictures.test, "validation": pictures.validation}
     with ranks.guard(lambda: ("in the last evaluation", f"The model is in `{run.model_file}`.")):
         evaluations = {
             split: evaluate(model, each, ranks=ranks)
@@ -91,10 +110,24 @@ def finish(model: Model, pictures: Pictures, history: History, *, command: str =
     }
     if ranks.is_first:
         with run.sole_use():
+            _check_newest(run, history)
             model.save(run.model_file)
             run.write_scores(scores)
             write_run_report(run, model, pictures, history, evaluations, command=command)
     return Result(run, model, history, evaluations, pictures)
+
+
+def _check_newest(run: RunFolder, history: History) -> None:
+    """Refuse to write over what another process has trained on from this model.
+
+    Raises:
+        StorageError: One has gone on with the run since its training ended here.
+    """
+    if len(run.read_options().get("continued", [])) != history.continued:
+        raise StorageError(
+            f"another process has gone on with `{run.path}` since this one had trained it, and "
+            f"its model stays. Score it with `nunbit evaluate {shlex.quote(str(run.path))}`."
+        )
 
 
 def write_run_report(

@@ -47,6 +47,9 @@ __all__ = ["Airbench"]
 EPSILON = 5e-4
 """Added to the variances before whitening; the paper's value."""
 
+SEEN_AT_ONCE = 64
+"""Pictures whose patches lie in memory together: 64 of 96×96 with 4×4 patches take 100 MB."""
+
 
 class Norm(nn.BatchNorm2d):
     """Batch norm that shifts but has no gain of its own, and forgets fast.
@@ -180,11 +183,14 @@ class Airbench(nn.Module):
         Shape:
             images: (N, channels, image_size, image_size), float, normalised.
         """
-        conv = self.whiten
-        patches = nn.functional.unfold(images.float(), conv.kernel_size, stride=conv.stride)
-        values = patches.shape[1]
-        flat = patches.transpose(1, 2).reshape(-1, values).double()
-        spread, directions = torch.linalg.eigh(flat.T @ flat / len(flat))
+        conv, count = self.whiten, 0
+        total = torch.zeros((), dtype=torch.float64, device=images.device)
+        for part in torch.split(images.float(), SEEN_AT_ONCE):
+            patches = nn.functional.unfold(part, conv.kernel_size, stride=conv.stride)
+            flat = patches.transpose(1, 2).flatten(0, 1).double()  # (patches, values)
+            total = total + flat.T @ flat
+            count += len(flat)
+        spread, directions = torch.linalg.eigh(total / count)
         filters = (directions / (spread + EPSILON).sqrt()).T.flip(0)
         whole = torch.cat([filters, -filters]).view_as(conv.weight)
         conv.weight.copy_(whole)

@@ -41,7 +41,7 @@ import torch
 from torch import Tensor, nn
 
 from nunbit.errors import OptionError
-from nunbit.layers import LocalResponseNorm
+from nunbit.layers import Dropout, LocalResponseNorm
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 from nunbit.options import Option
@@ -190,8 +190,8 @@ class AlexNet(nn.Module):
         self.tower0 = Tower(channels, filters, **shape)
         self.tower1 = Tower(channels, filters, **shape)
         self.flatten = nn.Flatten()
-        self.dropout6 = nn.Dropout(dropout)
-        self.dropout7 = nn.Dropout(dropout)
+        self.dropout6 = Dropout(dropout)
+        self.dropout7 = Dropout(dropout)
         self.head = nn.Linear(dense, outputs)
         self._start(init)
 

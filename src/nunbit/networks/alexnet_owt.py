@@ -23,6 +23,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor, nn
 
+from nunbit.layers import Dropout
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 from nunbit.options import Option
@@ -124,10 +125,10 @@ class AlexNetOWT(nn.Module):
         )
         self.pool = nn.AdaptiveAvgPool2d(pool_to) if pool_to else nn.Identity()
         self.flatten = nn.Flatten()
-        self.dropout1 = nn.Dropout(dropout)
+        self.dropout1 = Dropout(dropout)
         self.dense1 = nn.Linear(five * (pool_to or side) ** 2, dense)
         self.relu1 = nn.ReLU()
-        self.dropout2 = nn.Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
         self.dense2 = nn.Linear(dense, dense)
         self.relu2 = nn.ReLU()
         self.head = nn.Linear(dense, outputs)

@@ -18,6 +18,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from nunbit.layers import Dropout
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._renamed import accept_old_name
 from nunbit.networks._sizes import need_size
@@ -76,7 +77,7 @@ class CnnCatsDogs(nn.Module):
         self.flatten = nn.Flatten()
         self.dense = nn.Linear(FILTERS[-1] * side * side, 32)
         self.relu = nn.ReLU()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(32, outputs)
 
     def features(self, images: Tensor) -> list[Tensor]:

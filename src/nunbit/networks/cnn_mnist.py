@@ -15,6 +15,7 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from nunbit.layers import Dropout
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._renamed import accept_old_name
 from nunbit.networks._sizes import need_size
@@ -71,13 +72,13 @@ class CnnMnist(nn.Module):
             nn.Conv2d(32, 64, 3),
             nn.ReLU(),
             nn.MaxPool2d(2),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
         accept_old_name(self, old="features", new="body")
         self.flatten = nn.Flatten()
         self.dense = nn.Linear(64 * side * side, 128)
         self.relu = nn.ReLU()
-        self.dropout = nn.Dropout(dense_dropout)
+        self.dropout = Dropout(dense_dropout)
         self.head = nn.Linear(128, outputs)
 
     def features(self, images: Tensor) -> list[Tensor]:

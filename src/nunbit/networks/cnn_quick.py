@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import torch
 from torch import Tensor, nn
 
 from nunbit.networks._registry import NetworkInfo, register
@@ -114,13 +113,6 @@ class CnnQuick(nn.Module):
         maps: list[Tensor] = []
         for stage in self.stages:
             maps.append(stage(maps[-1] if maps else images))
-        last = maps[-1]
-        if last.requires_grad and last.is_contiguous(memory_format=torch.channels_last):
-            # Its gradient comes back through `flatten` in the other order of memory, in which
-            # ReLU's backward pass is ten times as slow on a processor.
-            last.register_hook(  # type: ignore[no-untyped-call]  # torch says no types
-                lambda g: g.contiguous(memory_format=torch.channels_last)
-            )
         return maps
 
     def classify(self, maps: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from nunbit.networks._outputs import WithAuxiliary
+from nunbit.layers import Dropout
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 from nunbit.options import Option
@@ -119,7 +120,7 @@ class AuxiliaryClassifier(nn.Module):
         self.flatten = nn.Flatten()
         self.dense = nn.Linear(16 * filters, neurons)
         self.relu = nn.ReLU()
-        self.dropout = nn.Dropout(0.7)
+        self.dropout = Dropout(0.7)
         self.head = nn.Linear(neurons, outputs)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -207,7 +208,7 @@ class GoogLeNetBn(nn.Module):
         self.inception5b = Inception(self.inception5a.filters, rows["5b"])
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = nn.Linear(self.inception5b.filters, outputs)
         self.heads: tuple[str, ...] = ("head",)
         self.auxiliary1: nn.Module | None = None

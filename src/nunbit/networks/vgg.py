@@ -33,7 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nunbit.errors import OptionError, ShapeError, did_you_mean
-from nunbit.layers import LocalResponseNorm
+from nunbit.layers import Dropout, LocalResponseNorm
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 from nunbit.options import Option
@@ -164,10 +164,10 @@ class Vgg(nn.Module):
         self.flatten = nn.Flatten()
         self.dense1 = nn.Linear(filters * self.side**2, dense)
         self.relu1 = nn.ReLU()
-        self.dropout1 = nn.Dropout(dropout)
+        self.dropout1 = Dropout(dropout)
         self.dense2 = nn.Linear(dense, dense)
         self.relu2 = nn.ReLU()
-        self.dropout2 = nn.Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
         self.head = nn.Linear(dense, outputs)
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Linear)):

@@ -61,6 +61,18 @@ class Recipe:
     measured: Measured | None = None
     text: str = ""
 
+    def __str__(self) -> str:
+        """Return what it is, and what it gave where that was measured."""
+        if not self.source:
+            return f"{self.kind}, by the number, size and colour of the pictures"
+        gave = f", which gave {self.measured}" if self.measured else ""
+        return f"{self.name}{gave}"
+
+    @property
+    def name(self) -> str:
+        """Its name: ``mnist-fast``; of any other pictures, its kind."""
+        return f"{self.source}-{self.kind}" if self.source else self.kind
+
     @property
     def command(self) -> str:
         """What to type."""

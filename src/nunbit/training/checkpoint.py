@@ -21,6 +21,7 @@ from nunbit._version import __version__
 from nunbit.data.table import PictureTable
 from nunbit.errors import CheckpointError, ModelFileError
 from nunbit.storage import UNUSABLE, NewerFormatError, load_tensors, save_tensors
+from nunbit.training.optimizer_state import load_optimizer, optimizer_state, options_of
 
 if TYPE_CHECKING:
     from nunbit.training.job import Job, Progress
@@ -29,6 +30,8 @@ __all__ = [
     "DamagedError",
     "Saved",
     "Snapshot",
+    "State",
+    "gather_state",
     "put_in",
     "put_network",
     "read_checkpoint",
@@ -37,6 +40,9 @@ __all__ = [
 ]
 
 TENSOR = "$tensor"
+
+State = dict[str, Any]
+"""The state of a run as it is now: its tensors change with the next step."""
 
 
 class DamagedError(CheckpointError):
@@ -73,6 +79,8 @@ class Saved:
     Args:
         identity: What the run was, as plain data: options, pictures, network.
         progress: How far it had come.
+        is_begun: Whether there is a checkpoint at all; where not, the run is before its first
+            step, and all of its state follows from the options.
         parts: Sums and pictures seen in this epoch, by rank.
         callbacks: Type and state of each, in order.
     """
@@ -85,6 +93,7 @@ class Saved:
     network: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     average: Mapping[str, Any] | None
+    is_begun: bool = True
 
     @property
     def place(self) -> tuple[int, int]:
@@ -124,41 +133,42 @@ def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     return value
 
 
-def take_snapshot(job: Job, progress: Progress) -> Snapshot | None:
-    """Copy the state of a run; called by all ranks together, only the first gets it."""
+def gather_state(job: Job, progress: Progress) -> State | None:
+    """Return the state of a run; called by all ranks together, only the first gets it."""
     own = ({name: float(value) for name, value in progress.sums.items()}, progress.seen)
     parts = job.ranks.gather(own)
     network = job.parallel.weights()
-    optimizer = job.parallel.gathered(job.optimizer.state_dict()["state"])
+    optimizer = job.parallel.gathered(optimizer_state(job))
     average = None if job.average is None else job.parallel.gathered(job.average.weights)
     if not job.ranks.is_first:
         return None
+    return {
+        "network": network,
+        "optimizer": optimizer,
+        "callbacks": [
+            {"type": type(callback).__name__, "state": callback.state_dict()}
+            for callback in job.callbacks
+        ],
+        "average": None
+        if job.average is None
+        else {"steps": job.average.steps, "weights": average},
+        "progress": progress.to_dict(),
+        "ranks": parts,
+    }
+
+
+def take_snapshot(state: State, *, identity: Mapping[str, Any]) -> Snapshot:
+    """Copy the state of a run."""
     tensors: dict[str, Tensor] = {}
-    state = pack(
-        {
-            "network": network,
-            "optimizer": optimizer,
-            "callbacks": [
-                {"type": type(callback).__name__, "state": callback.state_dict()}
-                for callback in job.callbacks
-            ],
-            "average": None
-            if job.average is None
-            else {"steps": job.average.steps, "weights": average},
-            "progress": progress.to_dict(),
-            "ranks": parts,
-        },
-        tensors,
-        "",
-    )
+    plain = pack(state, tensors, "")
     return Snapshot(
         # Clones, also of what is shared: tied weights, a tensor that a callback keeps twice.
         {
             name: value.detach().clone() if value.device.type == "cpu" else value.detach().cpu()
             for name, value in tensors.items()
         },
-        {"nunbit": __version__, "identity": job.identity, "state": state},
-        (progress.epoch, progress.step),
+        {"nunbit": __version__, "identity": identity, "state": plain},
+        (state["progress"]["epoch"], state["progress"]["step"]),
     )
 
 
@@ -196,18 +206,23 @@ def read_checkpoint(path: Path) -> Saved:
         ) from error
 
 
-def put_in(saved: Saved, job: Job, progress: Progress) -> None:
+def put_in(saved: Saved, job: Job, progress: Progress) -> list[str]:
     """Put a saved state into a job and its progress.
 
     State of a callback that was not there before, and of an optimizer or an average of
     weights that is another one now, begins anew.
 
+    Returns the weights for which only a part of the optimizer is another one now.
+
     Raises:
         CheckpointError: It holds the weights of another network.
     """
+    anew: list[str] = []
+    if not saved.is_begun:
+        return anew
     put_network(saved, job)
     if saved.identity.get("optimizer") == job.options.optimizer:
-        _load_optimizer(job, saved.optimizer)
+        anew = load_optimizer(job, saved.optimizer, options_of(job.options, saved.identity))
     if job.average is not None:
         weights = (saved.average or {}).get("weights", saved.network)
         job.average.load(job.parallel.parts(weights, job.average.weights))
@@ -224,6 +239,7 @@ def put_in(saved: Saved, job: Job, progress: Progress) -> None:
         if name in known:
             setattr(progress, name, value)
     progress.sums, progress.seen = _own_part(saved, rank=job.ranks.rank, size=job.ranks.size)
+    return anew
 
 
 def _own_part(saved: Saved, *, rank: int, size: int) -> tuple[dict[str, float | Tensor], int]:
@@ -252,19 +268,3 @@ def put_network(saved: Saved, job: Job) -> None:
         raise CheckpointError(
             f"`{saved.path}` holds the weights of another network than `{job.model.network_name}`."
         ) from error
-
-
-def _load_optimizer(job: Job, state: Mapping[str, Any]) -> None:
-    optimizer = job.optimizer
-    whole = optimizer.state_dict()
-    whole["state"] = {int(key): value for key, value in state.items()}
-    optimizer.load_state_dict(whole)
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for key, kept in whole["state"].items():
-        parameter = parameters[key]
-        for name, value in kept.items():
-            # As the optimizer makes it: of the type it had, and laid out in memory like the
-            # weight. Sums of another layout could be rounded in another way.
-            if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
-                placed = job.parallel.part(value, like=parameter)
-                optimizer.state[parameter][name] = placed

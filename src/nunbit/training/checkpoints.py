@@ -10,7 +10,8 @@ read-only), and why:
   run may still be there to mend it.
 * One in between: the run goes on, says so once, and tries again at the next time. A
   night of training is worth more than the promise to be resumable, and somebody may
-  make room meanwhile.
+  make room meanwhile. Memory that does not take the copy is treated alike. Where the
+  disk is full, older checkpoints go before one is given up.
 * The last (end of training, Ctrl-C): the model file is written all the same, if there
   is room for that; then an error says from where the run can be continued.
 
@@ -20,11 +21,13 @@ In every case the files that were there before stay as they were.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -35,10 +38,12 @@ from nunbit.training.checkpoint import (
     DamagedError,
     Saved,
     Snapshot,
+    gather_state,
     put_network,
     read_checkpoint,
     take_snapshot,
 )
+from nunbit.training.memory import first_line, is_out_of_memory
 from nunbit.training.ranks import Ranks
 
 if TYPE_CHECKING:
@@ -104,39 +109,46 @@ class Checkpoints:
         Raises:
             StorageError: It is the first of the run and cannot be written.
         """
-        snapshot = take_snapshot(job, progress)
+        state = gather_state(job, progress)
         self._last_s = time.monotonic()
         error: Exception | None = None
         is_first = False
-        if snapshot is not None:
+        if state is not None:
             self._wait()
             if self._failure is not None and not isinstance(self._failure, StorageError):
                 raise self._failure  # no trouble with the disk: a fault
             is_first = not self.exist
-            self._writer = threading.Thread(
-                target=self._write,
-                args=(snapshot, self._is_told),
-                name="nunbit-checkpoint",
-                daemon=True,
-            )
-            self._writer.start()
+            try:
+                self._begin_to_write(take_snapshot(state, identity=job.identity))
+            except (RuntimeError, MemoryError) as caught:
+                self._failure = _as_trouble(caught)
+                if not isinstance(self._failure, StorageError):
+                    raise
             if is_first:
                 self._wait(quiet=True)
                 error = self._failure
         if self.ranks.of_first(is_first):
             self._raise(error)
 
-    def finish(self) -> None:
+    def finish(self, model: StorageError | None = None) -> None:
         """Wait until the last one is written.
 
+        Args:
+            model: Why there is no model file.
         Raises:
-            StorageError: It could not be.
+            StorageError: It could not be, or there is no model file: with from where the run
+                can be continued.
         """
         self._wait(quiet=True)
         error = self._failure
-        if isinstance(error, StorageError):
-            error = StorageError(f"the last checkpoint could not be written: {error}{self._left()}")
-            error.__cause__ = self._failure
+        is_whole = error is None
+        if is_whole or isinstance(error, StorageError):
+            wrong = [] if model is None else [str(model)]
+            if not is_whole:
+                wrong.append(f"the last checkpoint could not be written: {error}")
+            if wrong:
+                error = StorageError(" ".join(wrong) + self._left(is_last=is_whole))
+                error.__cause__ = self._failure or model
         self._raise(error)
 
     def read(self) -> Saved:
@@ -198,6 +210,15 @@ class Checkpoints:
             f"`{path}` is missing, so there is nothing to continue from. Start a new run."
         )
 
+    def _begin_to_write(self, snapshot: Snapshot) -> None:
+        self._writer = threading.Thread(
+            target=self._write,
+            args=(snapshot, self._is_told),
+            name="nunbit-checkpoint",
+            daemon=True,
+        )
+        self._writer.start()
+
     def _write(self, snapshot: Snapshot, was_told: bool) -> None:
         """Write one; runs in a thread of its own.
 
@@ -206,14 +227,36 @@ class Checkpoints:
         """
         try:
             self._keep_older(snapshot.place)
-            snapshot.write(self.run.checkpoint_file)
+            try:
+                snapshot.write(self.run.checkpoint_file)
+            except StorageError as error:
+                if not self._make_room(error):
+                    raise
+                snapshot.write(self.run.checkpoint_file)
             self._place = snapshot.place
             self._remove_old()
             self._failure = None
             if was_told:
                 self._is_told = False
         except Exception as error:
-            self._failure = error
+            self._failure = _as_trouble(error)
+
+    def _make_room(self, error: StorageError) -> bool:
+        """Remove older checkpoints where the disk is full; returns whether there were any.
+
+        The last one is whole, and what is a second name of it takes no room.
+        """
+        cause = error.__cause__
+        is_full = isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not is_full or self._place is None:
+            return False
+        removed = False
+        for path in self.run.checkpoint_files()[1:]:
+            with contextlib.suppress(OSError):
+                if not path.samefile(self.run.checkpoint_file):
+                    path.unlink()
+                    removed = True
+        return removed
 
     def _keep_older(self, coming: tuple[int, int]) -> None:
         """Give the last one a second name; the first is its own until the new one takes it."""
@@ -225,7 +268,10 @@ class Checkpoints:
             try:
                 os.link(self.run.checkpoint_file, older)
             except OSError:  # the file system has no second names
-                shutil.copyfile(self.run.checkpoint_file, older)
+                try:
+                    shutil.copyfile(self.run.checkpoint_file, older)
+                except OSError:
+                    older.unlink(missing_ok=True)
 
     def _remove_old(self) -> None:
         for path in self.run.checkpoint_files()[self.keep :]:
@@ -250,19 +296,32 @@ class Checkpoints:
             self._is_told = True
             note(f"{error} Training goes on and tries again at the next checkpoint.{self._left()}")
 
-    def _left(self) -> str:
-        """Say what is there to continue from."""
+    def _left(self, *, is_last: bool = False) -> str:
+        """Say what is there to continue from.
+
+        Args:
+            is_last: Whether it is the last one that was to be written.
+        """
         if self._place is None:
             return ""
         epoch, step = self._place
         where = f"epoch {epoch}" if step == 0 else f"step {step} of epoch {epoch + 1}"
-        return (
-            f" `nunbit train --resume {self.run.path}` goes on after {where}, as the checkpoint "
-            "before has it."
-        )
+        which = "last checkpoint" if is_last else "checkpoint before"
+        return f" `{self.run.resume_command}` goes on after {where}, as the {which} has it."
 
     def _raise(self, error: Exception | None) -> None:
         """Raise on all ranks what the first has met."""
         found = self.ranks.of_first(error)
         if found is not None:
             raise found
+
+
+def _as_trouble(error: Exception) -> Exception:
+    """Return the error to keep: out of memory is trouble as a full disk is, and may pass."""
+    if not is_out_of_memory(error):
+        return error
+    traceback.clear_frames(error.__traceback__)  # they hold on to what was copied
+    return StorageError(
+        f"a checkpoint could not be copied or written: out of memory ({first_line(error)}). "
+        "Close other programs that take memory."
+    )

@@ -10,9 +10,11 @@ weights, its names and its use in validation and prediction are untouched.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,15 +22,18 @@ from torch import Tensor, nn
 
 from nunbit.errors import OptionError, TrainingError
 from nunbit.training.options import TrainOptions
+from nunbit.training.rescue import resume_command
 
 if TYPE_CHECKING:
-    import torch._dynamo.exc
-    import torch._inductor.exc
+    from nunbit.training.job import Job
 
-__all__ = ["Compiled", "find_obstacle", "should_compile"]
+__all__ = ["Compiled", "compiling_watched", "find_obstacle", "should_compile"]
 
 LONG_RUN_STEPS = 2_000
 """Steps from which compiling for a GPU is believed to pay: about a minute of it."""
+
+LAST_LINES = 6
+"""Lines of what a compiler said that an error has in it; the cause stands at the end."""
 
 MOST_SHAPES = 64
 """Shapes of batches that a run may have; progressive resizing to 512 pixels has as many."""
@@ -86,8 +91,8 @@ class Compiled(nn.Module):
     """
 
     def __init__(self, network: nn.Module, device: torch.device) -> None:
-        import torch._dynamo.exc  # 1.2 s, so only where it is used
-        import torch._inductor.exc
+        import torch._dynamo  # 1.2 s, so only where it is used
+        import torch._inductor
 
         super().__init__()
         # Nothing here may be chosen by timing it: the bits would hang on it.
@@ -100,16 +105,47 @@ class Compiled(nn.Module):
         self._compiled = torch.compile(network, dynamic=False, options=settings)
 
     def forward(self, images: Tensor) -> Any:
-        """Return what the network returns.
+        """Return what the network returns."""
+        return self._compiled(images)
 
-        Raises:
-            TrainingError: It cannot be compiled.
-        """
-        try:
-            return self._compiled(images)
-        except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
-            raise TrainingError(
-                f"the network cannot be compiled here: {told[0]} Expected torch.compile to work. "
-                "Pass `--compile off`."
-            ) from error
+
+@contextlib.contextmanager
+def compiling_watched(job: Job, is_interrupted: Callable[[], bool]) -> Iterator[None]:
+    """Turn what happens where a step cannot be compiled into an error that says what to do.
+
+    Args:
+        is_interrupted: Whether Ctrl-C was pressed. It reaches the compiler, too, which then
+            ends in the middle; the network may have seen a part of the batch by then, so
+            the run goes on from its last checkpoint.
+    Raises:
+        TrainingError: The network cannot be compiled.
+        KeyboardInterrupt: The compiler was interrupted.
+    """
+    if not job.plan.compiled:
+        yield
+        return
+    import torch._dynamo.exc
+    import torch._inductor.exc
+
+    try:
+        yield
+    except (
+        torch._dynamo.exc.TorchDynamoException,
+        torch._inductor.exc.InductorError,
+        torch._inductor.exc.CppCompileError,  # of the backward pass it comes as it is
+    ) as error:
+        command = resume_command(job.run.path, job.ranks)
+        if is_interrupted():
+            raise KeyboardInterrupt(f"go on with `{command}`") from error
+        raise TrainingError(
+            f"the network cannot be compiled here. Go on without: `{command} --override "
+            f"--compile off`. The compiler said:\n{last_words(error)}"
+        ) from error
+
+
+def last_words(error: BaseException) -> str:
+    """Return the end of what a compiler said, without torch's words around it."""
+    told = str(error).split("\nSet TORCHDYNAMO_VERBOSE")[0]
+    told = told.split("\nOutput:\n", 1)[-1]
+    lines = [line.rstrip() for line in told.splitlines() if line.strip()]
+    return "\n".join(lines[-LAST_LINES:]) or type(error).__name__

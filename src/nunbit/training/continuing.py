@@ -20,13 +20,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nunbit.errors import CheckpointError
+from nunbit.errors import CheckpointError, name_list
 from nunbit.training.callbacks import EarlyStopping
 from nunbit.training.checkpoint import Saved, put_in
 from nunbit.training.checkpoints import note
 from nunbit.training.job import Job, Progress
 from nunbit.training.options import TrainOptions
+from nunbit.training.resizing import follows
 from nunbit.training.schedules import make_schedule
+from nunbit.training.unbegun import find_saved
 
 if TYPE_CHECKING:
     from nunbit.runs import RunFolder
@@ -110,7 +112,7 @@ class Continuation:
         Raises:
             CheckpointError: It holds the weights of another network.
         """
-        put_in(self.saved, job, progress)
+        anew = put_in(self.saved, job, progress)
         if self.saved.identity["lr"] != job.options.lr:
             progress.peak_lr = job.options.lr or progress.peak_lr
         if not self.stops:
@@ -118,6 +120,11 @@ class Continuation:
             for callback in job.callbacks:
                 if isinstance(callback, EarlyStopping):
                     callback.stopped_epoch = None
+        if anew and job.ranks.is_first:
+            note(
+                f"the optimizer's averages of {name_list(anew)} begin anew: another optimizer "
+                "changes them now."
+            )
         if self.changes and job.ranks.is_first:
             text = self._length_note(job, progress)
             if text:
@@ -174,7 +181,7 @@ def open_continuation(job: Job, record: Mapping[str, Any], *, override: bool) ->
         CheckpointError: There is no checkpoint, it is another run's, options differ, or
             nothing is left to do.
     """
-    saved = job.checkpoints.read()
+    saved = find_saved(job, record)
     given = _plain(job.identity)
     kept = _kept(saved, record, given)
     changes = {
@@ -188,7 +195,8 @@ def open_continuation(job: Job, record: Mapping[str, Any], *, override: bool) ->
     if step == 0 and "finished" in record and (stops or epoch >= job.epochs):
         raise CheckpointError(_finished(job.run, record, reason if stops else None, epoch))
     differs = any(saved.identity.get(name) != value for name, value in given.items())
-    return Continuation(saved, changes, stops, differs or (reason is not None and not stops))
+    is_altered = differs or (reason is not None and not stops) or not saved.is_begun
+    return Continuation(saved, changes, stops, is_altered)
 
 
 def _kept(saved: Saved, record: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,7 +227,7 @@ def _check(
     refused = {
         name: pair
         for name, pair in changes.items()
-        if name in NEVER or not (override or is_longer(name, *pair))
+        if name in NEVER or not (override or is_longer(name, *pair) or name in follows(changes))
     }
     if refused:
         told = [f"{name} was {old!r}, got {new!r}" for name, (old, new) in refused.items()]
@@ -274,7 +282,7 @@ def _finished(
     if stop_reason is None:
         return (
             f"`{run.path}` is finished: all its epochs are done. To train for longer ask for more "
-            f"than {epochs}: `nunbit train --resume {run.path} --epochs {2 * epochs}`, or in "
+            f"than {epochs}: `{run.resume_command} --epochs {2 * epochs}`, or in "
             f"Python `fit(..., epochs={2 * epochs})`."
         )
     patience = record["training"].get("patience")

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nunbit.errors import OptionError, name_list
+from nunbit.errors import ModelFileError, OptionError, name_list
 from nunbit.model import MODEL_FILE, Model
 from nunbit.training.device import Plan
 from nunbit.training.options import TrainOptions
@@ -139,8 +139,11 @@ def open_teacher(options: TrainOptions, model: Model, plan: Plan) -> Teacher | N
     """
     if options.teacher is None:
         return None
-    teacher = Model.load(options.teacher)
     where = _name(options.teacher)
+    try:
+        teacher = Model.load(where)
+    except ModelFileError as error:
+        raise ModelFileError(f"the teacher: {error} Pass `--teacher RUN` if it moved.") from error
     problems = []
     if set(teacher.classes) != set(model.classes):
         problems.append(

@@ -19,7 +19,11 @@ from nunbit.networks import find_network
 from nunbit.runs import RunFolder, versions
 from nunbit.training.augmenting import take_over_normalising
 from nunbit.training.callbacks import Callback
-from nunbit.training.continuing import continued_options, open_continuation, without_name
+from nunbit.training.continuing import (
+    continued_options,
+    open_continuation,
+    without_name,
+)
 from nunbit.training.defaults import resolve
 from nunbit.training.header import run_facts, starving_advice
 from nunbit.training.history import History
@@ -32,6 +36,7 @@ from nunbit.training.prepare import make_job
 from nunbit.training.progress import ProgressPrinter
 from nunbit.training.ranks import Ranks, current_ranks
 from nunbit.training.rescue import whereabouts
+from nunbit.training.resizing import keep_growing
 
 __all__ = ["fit"]
 
@@ -90,39 +95,42 @@ def fit(
     if epochs is not None and options is not None:
         options = replace(options, epochs=epochs)
     ranks = current_ranks((options or TrainOptions()).rank_timeout)
-    kept: dict[str, Any] = {}
-    if resume is not None:
-        kept = _of_first(ranks, lambda: RunFolder.open(resume).read_options())
-        if options is None and augment is None:
-            augment = Augment.from_dict(without_name(kept["augment"]))
-        options = continued_options(options, kept)
-    options = options or TrainOptions()
-    if epochs is not None:
-        options = replace(options, epochs=epochs)
-    if isinstance(augment, str):
-        options = replace(options, augment=augment)
-    match(model, pictures)
-    info = find_network(model.network_name)
-    chosen = resolve(options, pictures=len(pictures.train), network_lr=info.lr)
-    if isinstance(augment, Augment):
-        augment_name, mover = kept.get("augment", {}).get("name", "Augment"), augment
-    else:
-        augment_name, mover = choose_augment(chosen.augment, channels=model.preprocessing.channels)
-    take_over_normalising(mover, model, pictures)
-    with ranks.guard(lambda: ("before the first step", "Start again.")):
-        job = make_job(model, pictures, chosen, mover, callbacks, ranks)
-    facts = run_facts(job, pictures, asked=options, augment=augment_name)
-    printer = ProgressPrinter(header=facts, advice=starving_advice(pictures))
-    record = _describe(job, pictures, {"name": augment_name, **mover.to_dict()})
-    record["header"] = {name: ", ".join(map(str, each)) for name, each in facts.items()}
-    loggers = make_loggers(chosen.log, record, say=printer.say)
-    job.watchers = [*([printer] if progress else []), *loggers]
-    state = Progress(peak_lr=chosen.lr or 0.0, lr=chosen.lr or 0.0)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(ranks.guard(lambda: whereabouts(job, state)))
+    with contextlib.ExitStack() as held:
+        kept: dict[str, Any] = {}
+        if resume is not None:  # held first: what the record says stays so
+            kept = _of_first(ranks, lambda: _take(held, resume))
+            if options is None and augment is None:
+                augment = Augment.from_dict(without_name(kept["augment"]))
+            options = continued_options(options, kept)
+        options = options or TrainOptions()
+        if epochs is not None:
+            options = replace(options, epochs=epochs)
+        options = keep_growing(options, kept)
+        if isinstance(augment, str):
+            options = replace(options, augment=augment)
+        match(model, pictures)
+        info = find_network(model.network_name)
+        chosen = resolve(options, pictures=len(pictures.train), network_lr=info.lr)
+        if isinstance(augment, Augment):
+            augment_name, mover = kept.get("augment", {}).get("name", "Augment"), augment
+        else:
+            augment_name, mover = choose_augment(
+                chosen.augment, channels=model.preprocessing.channels
+            )
+        take_over_normalising(mover, model, pictures)
+        with ranks.guard(lambda: ("before the first step", "Start again.")):
+            job = make_job(model, pictures, chosen, mover, callbacks, ranks)
+        facts = run_facts(job, pictures, asked=options, augment=augment_name)
+        printer = ProgressPrinter(header=facts, advice=starving_advice(pictures))
+        record = _describe(job, pictures, {"name": augment_name, **mover.to_dict()})
+        record["header"] = {name: ", ".join(map(str, each)) for name, each in facts.items()}
+        loggers = make_loggers(chosen.log, record, say=printer.say)
+        job.watchers = [*([printer] if progress else []), *loggers]
+        state = Progress(peak_lr=chosen.lr or 0.0, lr=chosen.lr or 0.0)
+        held.enter_context(ranks.guard(lambda: whereabouts(job, state)))
         if resume is None:
             job.run = job.checkpoints.run = _new_folder(job, pictures, out)
-            _of_first(ranks, lambda: _hold(stack, job.run, is_new=True))
+            _of_first(ranks, lambda: _hold_new(held, job.run))
             try:
                 if ranks.is_first:
                     job.run.write_options(record)
@@ -134,7 +142,6 @@ def fit(
                 raise
         else:
             job.run = job.checkpoints.run = RunFolder(Path(resume))
-            _of_first(ranks, lambda: _hold(stack, job.run, is_new=False))
             continuation = open_continuation(job, kept, override=override)
             record = continuation.record(kept, record)
 
@@ -142,6 +149,8 @@ def fit(
                 continuation.restore(job, state)
                 if ranks.is_first:
                     job.run.write_options(record)
+                    if not continuation.saved.is_begun:
+                        job.run.write_split(split_csv(pictures.table))
                 if continuation.is_altered:
                     job.checkpoints.save(job, state)
 
@@ -155,6 +164,7 @@ def fit(
         options=job.options,
         plan=job.plan.describe(),
         stop_reason=state.stop_reason,
+        continued=len(record.get("continued", [])),
     )
 
 
@@ -180,11 +190,17 @@ def _of_first(ranks: Ranks, work: Callable[[], T]) -> T:
     return cast(T, found)
 
 
-def _hold(stack: contextlib.ExitStack, run: RunFolder, *, is_new: bool) -> None:
-    """Keep other processes out of the run folder until the stack is closed."""
-    stack.enter_context(run.sole_use())
-    if is_new:
-        run.check_free(run.path)  # another one may have come first
+def _take(held: contextlib.ExitStack, resume: str | os.PathLike[str]) -> dict[str, Any]:
+    """Keep other processes out of a run folder until the stack is closed; return its record."""
+    run = RunFolder.open(resume)
+    held.enter_context(run.sole_use())
+    return run.read_options()
+
+
+def _hold_new(held: contextlib.ExitStack, run: RunFolder) -> None:
+    """Keep other processes out of a new run folder until the stack is closed."""
+    held.enter_context(run.sole_use())
+    run.check_free(run.path)  # another one may have come first
 
 
 def _check_arguments(
@@ -215,6 +231,7 @@ def _describe(job: Job, pictures: Pictures, augment: Mapping[str, Any]) -> dict[
         "network": model.network_name,
         "network_options": model.network_options,
         "weights": model.facts.get("weights"),
+        "recipe": model.facts.get("recipe"),
         "task": model.task.to_dict(),
         "pictures": pictures.options.to_dict(),
         "training": job.options.to_dict(),

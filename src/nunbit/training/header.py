@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from nunbit.data.pictures import Pictures
 from nunbit.data.streaming import StreamedPixels
@@ -67,6 +68,7 @@ def run_facts(
             Fact(f"fit: {made.fit}"),
             *_kept_larger(pictures),
         ],
+        "Recipe": [Fact(name) for name in [model.facts.get("recipe")] if name],
         "Network": [Fact(model.network_name), Fact(f"{model.parameters:,} parameters")],
         "Training": _amount(job, asked),
         "Steps": _steps(job, asked),
@@ -136,14 +138,18 @@ def _amount(job: Job, asked: TrainOptions) -> list[Fact]:
     steps, chosen = job.batches.steps_per_epoch, job.options
     return [
         Fact(
-            f"{job.epochs} epochs",
+            f"{job.epochs} {_plural(job.epochs, 'epoch')}",
             f"{PICTURES_SEEN:,} pictures in all" if asked.epochs is None else "",
         ),
         Fact(
-            f"each {steps:,} steps of {chosen.batch_size} pictures",
+            f"each {steps:,} {_plural(steps, 'step')} of {chosen.batch_size} pictures",
             "a fortieth of them" if asked.batch_size is None else "",
         ),
     ]
+
+
+def _plural(count: float, word: str) -> str:
+    return word if count == 1 else f"{word}s"
 
 
 def _steps(job: Job, asked: TrainOptions) -> list[Fact]:
@@ -155,7 +161,9 @@ def _steps(job: Job, asked: TrainOptions) -> list[Fact]:
         Fact(f"learning rate {chosen.lr:.3g}", rule if asked.lr is None else ""),
     ]
     if chosen.warmup_epochs:
-        facts.append(Fact(f"rising for {chosen.warmup_epochs:g} epochs"))
+        facts.append(
+            Fact(f"rising for {chosen.warmup_epochs:g} {_plural(chosen.warmup_epochs, 'epoch')}")
+        )
     if chosen.weight_decay:
         facts.append(Fact(f"weight decay {chosen.weight_decay:g}"))
     return facts
@@ -209,10 +217,11 @@ def _where(job: Job, asked: TrainOptions) -> list[Fact]:
     if plan.compiled:
         facts.append(Fact("compiled", "a long run on a GPU" if asked.compile == "auto" else ""))
     if job.ranks.size > 1:
-        how = "synchronised" if job.options.sync_batch_norm else "own"
-        facts.append(
-            Fact(f"{job.ranks.size} ranks by {job.options.parallel}, {how} batch norm each")
-        )
+        how = ""
+        if any(isinstance(m, _BatchNorm) for m in job.model.network.modules()):
+            synced = job.options.sync_batch_norm
+            how = ", synchronised batch norm" if synced else ", own batch norm each"
+        facts.append(Fact(f"{job.ranks.size} ranks by {job.options.parallel}{how}"))
     return facts
 
 

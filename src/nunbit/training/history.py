@@ -24,6 +24,7 @@ class History:
         run: The run folder.
         options: The options as they were resolved.
         plan: Device, precision and threads, in one line.
+        continued: How often the run had been gone on with when it ended.
     """
 
     epochs: Sequence[Mapping[str, float]]
@@ -33,6 +34,7 @@ class History:
     run: Path
     options: TrainOptions = field(repr=False)
     plan: str = ""
+    continued: int = field(default=0, repr=False)
 
     @classmethod
     def of(
@@ -43,6 +45,7 @@ class History:
         options: TrainOptions,
         plan: str,
         stop_reason: str | None,
+        continued: int,
     ) -> History:
         """Sum up the epochs of a training."""
         seconds = sum(epoch["seconds"] for epoch in epochs)
@@ -55,6 +58,7 @@ class History:
             run=run.path,
             options=options,
             plan=plan,
+            continued=continued,
         )
 
     @classmethod
@@ -71,6 +75,7 @@ class History:
             options=TrainOptions.from_dict(record["training"]),
             plan=record["plan"],
             stop_reason=record.get("stop_reason"),
+            continued=len(record.get("continued", [])),
         )
 
     def __getitem__(self, name: str) -> list[float]:

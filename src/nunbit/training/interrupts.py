@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from nunbit.training.ranks import Ranks
 
-__all__ = ["Interrupt", "catch_interrupt"]
+__all__ = ["Interrupt", "catch_interrupt", "ends_with"]
 
 
 class Interrupt:
@@ -50,3 +50,29 @@ def catch_interrupt() -> Iterator[threading.Event]:
         for each, handler in before.items():
             if handler is not None:  # one that was not set from Python cannot be put back
                 signal.signal(each, handler)
+
+
+@contextlib.contextmanager
+def ends_with(text: str) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end what is done here at once, with a text for people.
+
+    Raises:
+        KeyboardInterrupt: One of them has come; it carries the text.
+    """
+
+    def end(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(text)
+
+    is_main = threading.current_thread() is threading.main_thread()
+    is_free = is_main and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if is_free:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if str(error):
+            raise
+        raise KeyboardInterrupt(text) from error
+    finally:
+        if is_free:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -27,14 +27,16 @@ from torch import Tensor
 
 from nunbit.data.batches import Batch
 from nunbit.data.pictures import PictureSet
-from nunbit.errors import TrainingError
+from nunbit.errors import StorageError, TrainingError
 from nunbit.randomness import derive_seed
+from nunbit.training.compiling import compiling_watched
 from nunbit.training.hooks import BatchLogs, call
 from nunbit.training.interrupts import Interrupt, catch_interrupt
 from nunbit.training.job import Job, Progress
-from nunbit.training.memory import memory_watched
+from nunbit.training.layout import gradients_in_layout
+from nunbit.training.memory import memory_watched, validation_watched
 from nunbit.training.ranks import share_of
-from nunbit.training.rescue import bad_loss, not_finite, resume_command
+from nunbit.training.rescue import NotFiniteError, bad_loss, not_finite, resume_command
 
 __all__ = ["run_loop"]
 
@@ -71,6 +73,8 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
         cards = range(torch.cuda.device_count()) if job.plan.device.type == "cuda" else ()
         stack.enter_context(torch.random.fork_rng(cards))  # the caller's randomness stays as it was
         interrupt = Interrupt(stack.enter_context(catch_interrupt()), job.ranks)
+        if job.plan.channels_last and not job.plan.compiled:
+            stack.enter_context(gradients_in_layout(job.model.network))
         stack.enter_context(job.checkpoints)  # left first: what is being written is written
         call(job, progress, "on_train_begin")
         if restore is None:
@@ -87,17 +91,20 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
                 if not interrupt.is_set():
                     _end_epoch(job, progress, interrupt)
                 job.checkpoints.save(job, progress)
-        except TrainingError:
+        except TrainingError as error:
             if progress.history and job.ranks.is_first:
                 job.checkpoints.save_model(job)  # the last sound weights
+            if isinstance(error, NotFiniteError):  # of all ranks: who ends first ends the others
+                with contextlib.suppress(RuntimeError):
+                    job.ranks.wait()
             raise
         if job.average is not None:
             job.average.put_in()
         call(job, progress, "on_train_end", logs=progress.history[-1] if progress.history else {})
         job.model.network.eval()
-        _save_model(job)
+        failure = _save_model(job)
         job.parallel.finish()
-        job.checkpoints.finish()
+        job.checkpoints.finish(failure)
         if interrupt.is_set():
             raise KeyboardInterrupt(f"go on with `{resume_command(job.run.path, job.ranks)}`")
 
@@ -116,7 +123,7 @@ def _train_epoch(job: Job, progress: Progress, interrupt: Interrupt) -> None:
             group["lr"] = progress.lr * group.get("lr_factor", 1.0)
         call(job, progress, "on_train_batch_begin")
         _seed_dropout(job, global_step)
-        with memory_watched(job, progress, batch):
+        with memory_watched(job, progress, batch), compiling_watched(job, interrupt.is_asked):
             sums = _train_step(job, batch, global_step)
         for name, value in sums.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
@@ -125,7 +132,7 @@ def _train_epoch(job: Job, progress: Progress, interrupt: Interrupt) -> None:
         call(job, progress, "on_train_batch_end", logs=BatchLogs(sums["loss"], len(batch)))
         state = job.ranks.worst(_state(job, progress, interrupt))
         if state == State.NOT_FINITE:
-            raise TrainingError(not_finite(job, progress, bad_loss(job, sums, len(batch))))
+            raise NotFiniteError(not_finite(job, progress, bad_loss(job, sums, len(batch))))
         if state == State.INTERRUPTED:
             interrupt.set()
             break
@@ -188,7 +195,8 @@ def _end_epoch(job: Job, progress: Progress, interrupt: Interrupt) -> None:
             if not progress.is_validating:
                 call(job, progress, "on_validation_begin", logs=logs)
             progress.is_validating = True
-            scores = _validate(job, job.validation, interrupt)
+            with validation_watched(job, progress):
+                scores = _validate(job, job.validation, interrupt)
             if scores is None:
                 return
             logs |= {f"val_{name}": value for name, value in scores.items()}
@@ -246,13 +254,18 @@ def _state(job: Job, progress: Progress, interrupt: Interrupt) -> State:
 def _check_weights(job: Job, progress: Progress) -> None:
     sound = all(bool(each.isfinite().all()) for each in job.parallel.held())
     if job.ranks.worst(int(not sound)):
-        raise TrainingError(not_finite(job, progress, "a weight is not finite"))
+        raise NotFiniteError(not_finite(job, progress, "a weight is not finite"))
 
 
-def _save_model(job: Job) -> None:
+def _save_model(job: Job) -> StorageError | None:
+    """Write the model file; the error where that fails is raised when all is done."""
     weights = job.parallel.weights()
-    if job.ranks.is_first:
-        job.model.save(job.run.model_file, weights=weights)
+    try:
+        if job.ranks.is_first:
+            job.model.save(job.run.model_file, weights=weights)
+    except StorageError as error:
+        return error
+    return None
 
 
 def _seed_dropout(job: Job, global_step: int) -> None:

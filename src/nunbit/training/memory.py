@@ -10,14 +10,18 @@ import contextlib
 import gc
 import traceback
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
 from nunbit.data.batches import Batch
 from nunbit.errors import TrainingError
-from nunbit.training.job import Job, Progress
+from nunbit.training.rescue import whereabouts
 
-__all__ = ["is_out_of_memory", "memory_watched"]
+if TYPE_CHECKING:
+    from nunbit.training.job import Job, Progress
+
+__all__ = ["first_line", "is_out_of_memory", "memory_watched", "validation_watched"]
 
 SIGNS = (
     "not enough memory",
@@ -51,10 +55,38 @@ def memory_watched(job: Job, progress: Progress, batch: Batch) -> Iterator[None]
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        what = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        what = first_line(error)
         # The frames that failed hold on to what they had computed: it is needed for the trials.
         traceback.clear_frames(error.__traceback__)
     raise TrainingError(_explain(job, progress, batch, what))
+
+
+@contextlib.contextmanager
+def validation_watched(job: Job, progress: Progress) -> Iterator[None]:
+    """Turn what happens where memory runs out in the validation into an error that says so.
+
+    Raises:
+        TrainingError: Memory ran out.
+    """
+    try:
+        yield
+        return
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        what = first_line(error)
+        traceback.clear_frames(error.__traceback__)
+    place, advice = whereabouts(job, progress)
+    elsewhere = "" if job.plan.device.type == "cpu" else ", or pass `--device cpu`"
+    raise TrainingError(
+        f"out of memory {place}, whose steps had fitted ({what}). {advice} First close other "
+        f"programs that take memory{elsewhere}."
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, or what it is where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _explain(job: Job, progress: Progress, batch: Batch, what: str) -> str:
@@ -75,7 +107,7 @@ def _explain(job: Job, progress: Progress, batch: Batch, what: str) -> str:
     largest = -(-(job.options.batch_size or len(batch)) // job.ranks.size)
     pieces = -(-largest // fits)
     return (
-        f"{start} {found}. `nunbit train --resume {job.run.path} --override --accumulate {pieces}` "
+        f"{start} {found}. `{job.run.resume_command} --override --accumulate {pieces}` "
         f"goes on: each batch is computed in {pieces} parts and the step stays the same (batch "
         f"norm sees the parts). Or start a new run with `--batch-size {fits}`."
     )

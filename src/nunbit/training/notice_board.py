@@ -39,6 +39,8 @@ class NoticeBoard:
         self.store = store
         restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         self.prefix = f"nunbit/{restart}"
+        self.is_gone = False
+        """Whether it was found that nobody keeps the board any more; it is not asked again."""
 
     @classmethod
     def open(cls, *, timeout_s: float = 5.0) -> NoticeBoard | None:
@@ -60,20 +62,30 @@ class NoticeBoard:
 
     def post(self, name: str, text: str = "") -> None:
         """Leave a note; an older one of this name is replaced."""
+        if self.is_gone:
+            return
         try:
             self.store.set(f"{self.prefix}/{name}", text)
-        except RuntimeError:
-            return  # who keeps the board is gone
+        except RuntimeError as error:
+            self._look_at(error)
 
     def read(self, name: str) -> str | None:
-        """Return a note, or None where there is none."""
+        """Return a note, or None where there is none; :attr:`is_gone` says if none can be."""
+        if self.is_gone:
+            return None
         key = f"{self.prefix}/{name}"
         try:
             if not self.store.check([key]):
                 return None
             return self.store.get(key).decode("utf-8", "replace")
-        except RuntimeError:
+        except RuntimeError as error:
+            self._look_at(error)
             return None
+
+    def _look_at(self, error: RuntimeError) -> None:
+        """Note whether the connection is closed; torch would complain at each further try."""
+        if isinstance(error, dist.DistNetworkError):
+            self.is_gone = True
 
     def wait_for(self, names: Sequence[str], *, timeout_s: float) -> dict[str, str]:
         """Return the notes of these names, as soon as all are there or the time is over."""

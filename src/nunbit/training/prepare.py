@@ -13,6 +13,7 @@ from nunbit.augment import Augment
 from nunbit.data.batches import Batches, to_images
 from nunbit.data.device_pixels import keep_on_device
 from nunbit.data.pictures import Pictures
+from nunbit.data.reading import absolute
 from nunbit.data.streaming import StreamedPixels
 from nunbit.model import Model
 from nunbit.networks import split_network
@@ -56,7 +57,7 @@ WHERE = (
 )
 """Options that may differ when a run is continued: where it computes, not what."""
 
-SEEN_FIRST = 4_096
+SEEN_FIRST = 2_048
 """Training pictures, evenly spread, that a fresh network may look at before its first step."""
 
 
@@ -83,6 +84,7 @@ def make_job(
         options,
         precision="bfloat16" if plan.bfloat16 else "float32",
         compile="on" if plan.compiled else "off",
+        teacher=None if options.teacher is None else absolute(options.teacher),
     )
     split_network(model.network, plan.parts, name=model.network_name)
     if plan.channels_last:
@@ -115,7 +117,8 @@ def make_job(
         steps_per_epoch=batches.steps_per_epoch,
     )
     _let_see(model, pictures, resizing)
-    check_lone_pictures(model, batches.smallest, options)
+    if not (options.sync_batch_norm and ranks.size > 1):  # else there is one of each rank
+        check_lone_pictures(model, batches.smallest, options)
     teacher = open_teacher(options, model, plan)
     parallel = make_parallel(model, options, plan, ranks)  # weights are the first rank's now
     if plan.compiled:

@@ -30,6 +30,7 @@ import torch.distributed as dist
 
 from nunbit.errors import OptionError, TrainingError, name_list
 from nunbit.training.notice_board import NoticeBoard, within
+from nunbit.training.rescue import LAUNCHED
 
 __all__ = ["ALONE", "RankLostError", "Ranks", "current_ranks", "share_of"]
 
@@ -39,6 +40,8 @@ CONNECT_S = 600
 """Seconds in which all ranks must come to be connected: one may still read pictures."""
 ANSWER_S, LOOK_S = 3.0, 0.5
 """Seconds in which a rank answers whether it is there, and between two looks at the question."""
+LOOKS_PER_S = 400
+"""Looks at the board that all ranks together take in a second; with more ranks each takes fewer."""
 BROKEN = ("gloo", "NCCL", "ProcessGroup", "Connection closed", "Timed out waiting")
 """What the message of an error has in it where ranks could not reach each other."""
 
@@ -160,6 +163,11 @@ class _Together(Ranks):
             name, board = self._failed(self.rank), self.board
             within(ANSWER_S, lambda: board.post(name, why))
 
+    @property
+    def _answer_s(self) -> float:
+        """Seconds in which a rank has seen the question and answered."""
+        return ANSWER_S + look_s(self.size) - LOOK_S
+
     def _failed(self, rank: int) -> str:
         return f"failed/{self.guarded}/{rank}"
 
@@ -167,7 +175,7 @@ class _Together(Ranks):
         """Return the error that says which ranks are lost, found by asking all of them."""
         silent = f"did not answer within {self.timeout_s} s"
         ended = silent if "imed out" in str(error) else "was lost"
-        answers = None if self.board is None else within(2 * ANSWER_S + 5, self._ask)
+        answers = None if self.board is None else within(2 * self._answer_s + 5, self._ask)
         if answers is None:
             here_is = f"rank {self.rank} of {self.size} on {socket.gethostname()}"
             what = f"{here_is} no longer reaches the others, nor the machine of the first,"
@@ -194,7 +202,7 @@ class _Together(Ranks):
         board.post(f"here/{self.rank}")
         board.post("anyone")
         asked = [rank for rank in others if rank not in why]
-        found = board.wait_for([f"here/{rank}" for rank in asked], timeout_s=ANSWER_S)
+        found = board.wait_for([f"here/{rank}" for rank in asked], timeout_s=self._answer_s)
         if board.read(f"here/{self.rank}") is None:
             return None
         return sorted([self.rank, *(r for r in asked if f"here/{r}" in found)]), why
@@ -237,7 +245,7 @@ def current_ranks(timeout_s: int = CONNECT_S) -> Ranks:
         if not dist.is_initialized():
             _connect(board, size, timeout_s)
         if board is not None and _listening is None:
-            _listen(board, dist.get_rank())
+            _listen(board, dist.get_rank(), size=size)
         _current = _Together(
             dist.get_rank(),
             dist.get_world_size(),
@@ -279,15 +287,36 @@ def _connect(board: NoticeBoard | None, size: int, timeout_s: int) -> None:
     )
 
 
-def _listen(board: NoticeBoard, rank: int) -> None:
-    """Answer in a thread when somebody asks whether this rank is there."""
+def look_s(size: int) -> float:
+    """Return the seconds between two looks of a rank at the board, of which there is one for all.
+
+    Example:
+        >>> look_s(2), look_s(1_000)
+        (0.5, 2.5)
+    """
+    return max(LOOK_S, size / LOOKS_PER_S)
+
+
+def _listen(board: NoticeBoard, rank: int, *, size: int) -> None:
+    """Answer in a thread when somebody asks whether this rank is there.
+
+    Where ``nunbit --devices`` was killed, which nobody else watches, it ends the rank as
+    SIGTERM does: the state is saved.
+    """
     global _listening
     _listening = over = threading.Event()
+    launcher = os.getppid() if LAUNCHED in os.environ else None
 
     def listen() -> None:
-        while not over.wait(LOOK_S):
+        while not over.wait(look_s(size)):
+            if launcher is not None and os.getppid() != launcher:
+                board.is_gone = True  # the launcher kept it
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             if board.read("anyone") is not None:
                 board.post(f"here/{rank}")
+                return
+            if board.is_gone:
                 return
 
     threading.Thread(target=listen, name="nunbit-listens", daemon=True).start()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nunbit.errors import ModelFileError
+from nunbit.errors import ModelFileError, TrainingError
+from nunbit.networks import find_network
+from nunbit.runs import RunFolder
 from nunbit.storage import UNUSABLE, read_header
+from nunbit.training.defaults import resolve
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LAUNCHED",
+    "NotFiniteError",
     "bad_loss",
     "how_to_go_on",
     "not_finite",
@@ -30,9 +35,13 @@ LAUNCHED = "NUNBIT_DEVICES"
 """Environment of processes that ``--devices`` has started: how many it was."""
 
 
+class NotFiniteError(TrainingError):
+    """The loss or a weight is no finite number. All ranks raise it at the same step."""
+
+
 def resume_command(run: Path, ranks: Ranks) -> str:
     """Return what to type to go on with a run, on as many ranks as now."""
-    command = f"nunbit train --resume {run}"
+    command = RunFolder(run).resume_command
     if ranks.size == 1:
         return command
     if LAUNCHED in os.environ:
@@ -77,8 +86,7 @@ def not_finite(job: Job, progress: Progress, what: str) -> str:
     kept = "No epoch was finished before."
     if progress.history:
         kept = f"The network after epoch {progress.epoch} is kept in `{job.run.model_file}`."
-    lower = (job.options.lr or progress.lr) / 10
-    tries = [f"`--lr {lower:g}`"]
+    tries = [f"`--lr {_lower_rate(job, progress):.2g}`"]
     if job.options.clip_norm is None:
         tries.append("`--clip-norm 1`")
     if job.plan.bfloat16:
@@ -89,3 +97,13 @@ def not_finite(job: Job, progress: Progress, what: str) -> str:
         f"the last checkpoint goes on `{resume_command(job.run.path, job.ranks)} --override "
         f"{tries[0].strip('`')}`."
     )
+
+
+def _lower_rate(job: Job, progress: Progress) -> float:
+    """Return a learning rate to try: a tenth, and none above that which suits the network."""
+    usual = resolve(
+        replace(job.options, lr=None),
+        pictures=int(job.trained_on["images"]),
+        network_lr=find_network(job.model.network_name).lr,
+    )
+    return min((job.options.lr or progress.lr) / 10, usual.lr or math.inf)

@@ -9,7 +9,10 @@ section 4, who also found that the size should grow in steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,7 +22,7 @@ from nunbit.model import Model
 from nunbit.networks import try_size
 from nunbit.training.options import TrainOptions
 
-__all__ = ["Resizing", "make_resizing"]
+__all__ = ["Resizing", "follows", "keep_growing", "make_resizing"]
 
 MULTIPLE = 8
 """Pixels that sides between the first and the last are multiples of: a dozen sizes at most, so
@@ -91,8 +94,41 @@ def make_resizing(
         )
     if first < last:
         _check_size(model, first)
-    steps = round((options.epochs or 1) * steps_per_epoch * options.growing_frac)
+    # Rounded first: a prolonged run has the share to 16 digits, and grows for as many steps.
+    growing_epochs = round((options.epochs or 1) * options.growing_frac, 6)
+    steps = round(growing_epochs * steps_per_epoch)
     return Resizing(first, last, steps)
+
+
+def keep_growing(options: TrainOptions, record: Mapping[str, Any]) -> TrainOptions:
+    """Let pictures grow for as many epochs as before where a run is prolonged.
+
+    They would shrink again otherwise.
+
+    Args:
+        options: To go on with; a ``growing_frac`` that is not the run's stays.
+        record: Its ``options.json``; empty for a new run.
+    """
+    kept = record.get("training", {})
+    before, share = kept.get("epochs"), kept.get("growing_frac")
+    if before is None or options.first_size is None or options.growing_frac != share:
+        return options
+    if (options.epochs or 0) <= before:
+        return options
+    return replace(options, growing_frac=share * before / (options.epochs or before))
+
+
+def follows(changes: Mapping[str, tuple[Any, Any]]) -> set[str]:
+    """Return the options that change only because the run is prolonged, by :func:`keep_growing`.
+
+    Args:
+        changes: By name what it was and what it is.
+    """
+    if not changes.keys() >= {"epochs", "growing_frac"}:
+        return set()
+    pairs = zip(changes["epochs"], changes["growing_frac"], strict=True)
+    before, after = (epochs * share for epochs, share in pairs)
+    return {"growing_frac"} if math.isclose(before, after) else set()
 
 
 def _check_size(model: Model, side: int) -> None:

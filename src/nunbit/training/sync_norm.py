@@ -15,6 +15,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from nunbit.errors import OptionError
 
 __all__ = ["SyncedBatchNorm", "put_back", "synchronise"]
 
@@ -38,7 +41,7 @@ class _SumOverRanks(torch.autograd.Function):
         return total, None
 
 
-class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
+class SyncedBatchNorm(_BatchNorm):
     """Batch norm whose mean and variance are those of all ranks' pictures together.
 
     Every rank must call it equally often. Parts of different size count by their
@@ -98,17 +101,24 @@ class SyncedBatchNorm(nn.modules.batchnorm._BatchNorm):
 def synchronise(network: nn.Module, group: dist.ProcessGroup | None) -> dict[nn.Module, type]:
     """Let every batch norm of a network see all ranks; parameters and names stay.
 
-    Only torch's own classes are changed; one made from them may compute something else.
+    Changed are torch's own classes and those made from them that compute the same.
 
     Args:
         group: The ranks; their messages must not mix with those about gradients.
     Returns:
         What was changed, for :func:`put_back`.
+    Raises:
+        OptionError: A batch norm computes in a way of its own; nothing is changed then.
     """
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+    strange = [m for m in norms if not _is_plain(m)]
+    if strange:
+        raise OptionError(
+            f"`--sync-batch-norm` cannot make `{type(strange[0]).__name__}` see all ranks: it is a "
+            "batch norm that computes in a way of its own. Leave the option away."
+        )
     changed: dict[nn.Module, type] = {}
-    for module in network.modules():
-        if type(module) not in PLAIN:
-            continue
+    for module in norms:
         changed[module] = type(module)
         on_gpu = all(p.is_cuda for p in (*module.parameters(), *module.buffers()))
         there = any(True for _ in (*module.parameters(), *module.buffers()))
@@ -116,6 +126,11 @@ def synchronise(network: nn.Module, group: dist.ProcessGroup | None) -> dict[nn.
         module.__class__ = nn.SyncBatchNorm if on_gpu and there else SyncedBatchNorm
         module.process_group = group  # type: ignore[assignment]
     return changed
+
+
+def _is_plain(norm: nn.Module) -> bool:
+    """Return whether a batch norm computes as torch's own, whatever it is set up with."""
+    return isinstance(norm, PLAIN) and type(norm).forward is _BatchNorm.forward
 
 
 def put_back(changed: dict[nn.Module, type]) -> None:
