@@ -149,7 +149,7 @@ def test_the_plan_is_printed_before_the_first_epoch(
     assert run(["train", "digits", "--network", "mlp", "--epochs", "1", "--out", str(out)]) == 0
     lines = capsys.readouterr().err.splitlines()
     facts = {line[:8].strip(): line[10:] for line in lines}
-    assert facts["Training"] == "1 epochs, each 41 steps of 32 pictures (auto: a fortieth of them)"
+    assert facts["Training"] == "1 epoch, each 41 steps of 32 pictures (auto: a fortieth of them)"
     assert facts["Steps"].startswith("adamw, one-cycle, learning rate ")
     assert "compute" in facts["Threads"]
     assert lines[-1].startswith("epoch 1/1")

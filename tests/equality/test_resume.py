@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import nunbit
+from nunbit.storage import load_tensors, save_tensors
 from nunbit.training.callbacks import Callback, Moment
 
 EPOCHS = 4

@@ -24,8 +24,8 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nunbit.networks._outputs import WithAuxiliary
 from nunbit.layers import Dropout
+from nunbit.networks._outputs import WithAuxiliary
 from nunbit.networks._registry import NetworkInfo, register
 from nunbit.networks._sizes import need_size
 from nunbit.options import Option

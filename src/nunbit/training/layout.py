@@ -32,9 +32,9 @@ def gradients_in_layout(network: nn.Module) -> Iterator[None]:
 
 def _ask(flat: nn.Module, inputs: tuple[Any, ...]) -> None:
     maps = inputs[0]
-    if maps.requires_grad and maps.ndim == 4:
-        if maps.is_contiguous(memory_format=torch.channels_last):
-            maps.register_hook(_in_layout)
+    is_image = maps.requires_grad and maps.ndim == 4
+    if is_image and maps.is_contiguous(memory_format=torch.channels_last):
+        maps.register_hook(_in_layout)
 
 
 def _in_layout(gradient: Tensor) -> Tensor:
