@@ -14,6 +14,8 @@ from nunbit.networks import find_network, read_network_options
 from nunbit.recipes import Facts, Recipe, any_pictures, find_recipe, list_recipes
 
 KINDS = ("fast", "best", "course")
+NOT_YET = ("cifar10-fast", "cifar10-best")
+"""Set up, but not measured on a quiet machine; `nunbit recipes` shows no figures for them."""
 FACTS = [Facts(n, side, c) for n in (20, 2_000, 60_000) for side in (8, 28, 128) for c in (1, 3)]
 
 
@@ -30,8 +32,9 @@ def test_a_recipe_holds_options_that_exist(recipe: Recipe) -> None:
 
 @pytest.mark.parametrize("recipe", list_recipes(), ids=lambda each: f"{each.source}-{each.kind}")
 def test_a_recipe_says_what_came_out(recipe: Recipe) -> None:
-    if recipe.kind == "course":
-        return  # for comparison: its figures stand in benchmarks/results
+    if recipe.kind == "course" or recipe.name in NOT_YET:
+        assert recipe.measured is None
+        return
     assert recipe.measured is not None
     assert 0.5 < recipe.measured.accuracy < 1
     assert recipe.measured.n >= 1

@@ -44,8 +44,9 @@ def say_end(result: Result, output: Output) -> None:
         output.say(line)
     if history.stop_reason:
         output.say(f"Stopped early: {history.stop_reason}.")
+    epochs = f"{len(history.epochs)} epoch{'' if len(history.epochs) == 1 else 's'}"
     facts = {
-        "Trained": f"{len(history.epochs)} epochs in {history.seconds:,.1f} s, "
+        "Trained": f"{epochs} in {history.seconds:,.1f} s, "
         f"{history.images_per_second:,.0f} pictures/s"
     }
     best = _best(result)

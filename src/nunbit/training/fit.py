@@ -129,32 +129,10 @@ def fit(
         state = Progress(peak_lr=chosen.lr or 0.0, lr=chosen.lr or 0.0)
         held.enter_context(ranks.guard(lambda: whereabouts(job, state)))
         if resume is None:
-            job.run = job.checkpoints.run = _new_folder(job, pictures, out)
-            _of_first(ranks, lambda: _hold_new(held, job.run))
-            try:
-                if ranks.is_first:
-                    job.run.write_options(record)
-                    job.run.write_split(split_csv(pictures.table))
-                run_loop(job, state)
-            except BaseException:
-                if ranks.is_first and not job.checkpoints.exist:
-                    job.run.withdraw()  # the mistake mended, the same command works
-                raise
+            _train_anew(job, state, pictures, record, out=out, held=held)
         else:
             job.run = job.checkpoints.run = RunFolder(Path(resume))
-            continuation = open_continuation(job, kept, override=override)
-            record = continuation.record(kept, record)
-
-            def restore() -> None:
-                continuation.restore(job, state)
-                if ranks.is_first:
-                    job.run.write_options(record)
-                    if not continuation.saved.is_begun:
-                        job.run.write_split(split_csv(pictures.table))
-                if continuation.is_altered:
-                    job.checkpoints.save(job, state)
-
-            run_loop(job, state, restore=restore)
+            record = _train_on(job, state, pictures, record, kept=kept, override=override)
         if ranks.is_first:
             job.run.write_options({**record, "finished": _now(), "stop_reason": state.stop_reason})
         ranks.wait()
@@ -166,6 +144,60 @@ def fit(
         stop_reason=state.stop_reason,
         continued=len(record.get("continued", [])),
     )
+
+
+def _train_anew(
+    job: Job,
+    state: Progress,
+    pictures: Pictures,
+    record: Mapping[str, Any],
+    *,
+    out: str | os.PathLike[str] | None,
+    held: contextlib.ExitStack,
+) -> None:
+    """Train from the first step, in a new run folder that nobody else writes into."""
+    job.run = job.checkpoints.run = _new_folder(job, pictures, out)
+    _of_first(job.ranks, lambda: _hold_new(held, job.run))
+    try:
+        if job.ranks.is_first:
+            job.run.write_options(record)
+            job.run.write_split(split_csv(pictures.table))
+        run_loop(job, state)
+    except BaseException:
+        if job.ranks.is_first and not job.checkpoints.exist:
+            job.run.withdraw()  # the mistake mended, the same command works
+        raise
+
+
+def _train_on(
+    job: Job,
+    state: Progress,
+    pictures: Pictures,
+    record: Mapping[str, Any],
+    *,
+    kept: Mapping[str, Any],
+    override: bool,
+) -> dict[str, Any]:
+    """Train from the last checkpoint; returns what the run now says of itself.
+
+    Args:
+        record: What a new run with these options would say.
+        kept: What this one has said so far.
+    """
+    continuation = open_continuation(job, kept, override=override)
+    record = continuation.record(kept, record)
+
+    def restore() -> None:
+        continuation.restore(job, state)
+        if job.ranks.is_first:
+            job.run.write_options(record)
+            if not continuation.saved.is_begun:
+                job.run.write_split(split_csv(pictures.table))
+        if continuation.is_altered:
+            job.checkpoints.save(job, state)
+
+    run_loop(job, state, restore=restore)
+    return record
 
 
 def _new_folder(job: Job, pictures: Pictures, out: str | os.PathLike[str] | None) -> RunFolder:
