@@ -60,8 +60,8 @@ class TrainOptions(Options):
     augment: Annotated[
         str,
         Option(
-            "How training pictures are moved about: auto, none, light, photo, course, "
-            "any-way-up, trivial, or a TOML file.",
+            "How training pictures are moved about: auto, none, light, digits, photo, crops, "
+            "objects, garments, course, any-way-up, trivial, or a TOML file.",
             group="Training",
         ),
     ] = "auto"
