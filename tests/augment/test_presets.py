@@ -43,7 +43,8 @@ def test_an_unknown_name() -> None:
     with pytest.raises(
         OptionError,
         match=r"unknown augmentation `phoot`. Did you mean `photo`\? Expected `auto`, one of none, "
-        r"light, digits, photo, crops, objects, garments, course, any-way-up, trivial, or a TOML file with options such as `rotation",
+        r"light, digits, photo, crops, objects, garments, course, any-way-up, trivial, or a TOML "
+        r"file with options such as `rotation",
     ):
         choose_augment("phoot", channels=3)
     for text in ("~nobody-of-this-name/a.toml", ".", ""):
