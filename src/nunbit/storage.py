@@ -32,6 +32,7 @@ __all__ = [
     "LEFTOVER",
     "UNUSABLE",
     "NewerFormatError",
+    "is_free_for",
     "load_tensors",
     "read_header",
     "remove_leftovers",
@@ -64,6 +65,22 @@ UNUSABLE = (
 
 class NewerFormatError(ModelFileError):
     """A file is whole, but only a newer Nunbit can read it."""
+
+
+def is_free_for(path: str | os.PathLike[str], mark: str, *, within: int) -> bool:
+    """Return whether nothing lies at a place, or a file that we wrote and may replace.
+
+    Args:
+        mark: Text that such a file has among its first bytes.
+        within: How many bytes those are.
+    """
+    if not os.path.lexists(path):
+        return True
+    try:
+        with open(path, "rb") as file:
+            return mark.encode() in file.read(within)
+    except OSError:
+        return False
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

@@ -41,7 +41,7 @@ from nunbit.report.architecture_layout import (
 )
 from nunbit.report.architecture_page import FILL, MARK, QUIET, TEXT, Page
 from nunbit.report.architecture_parts import Block, Box, Item, boxes_of, make_parts
-from nunbit.storage import write_atomic
+from nunbit.storage import is_free_for, write_atomic
 
 __all__ = ["check_drawing_place", "draw_architecture", "write_drawing"]
 
@@ -102,14 +102,7 @@ def check_drawing_place(path: str | os.PathLike[str]) -> None:
     Raises:
         StorageError: There is such a thing.
     """
-    if not os.path.lexists(path):
-        return
-    try:
-        with open(path, "rb") as file:
-            is_drawing = MARK.encode() in file.read(200)
-    except OSError:
-        is_drawing = False
-    if not is_drawing:
+    if not is_free_for(path, MARK, within=200):
         raise StorageError(
             f"`{path}` is there already and is no drawing of `nunbit networks`; it is not "
             "overwritten. Give another name, or remove it first."

@@ -21,7 +21,7 @@ from nunbit.report.check_texts import SENTENCES_KO, SUGGESTIONS_KO, TITLES, WORD
 from nunbit.report.pictures import Thumbnail, make_thumbnail
 from nunbit.report.render import make_environment, sayable
 from nunbit.report.words import make_language
-from nunbit.storage import write_atomic
+from nunbit.storage import is_free_for, write_atomic
 
 __all__ = ["check_sheet_place", "render_check_sheet", "write_check_sheet"]
 
@@ -29,7 +29,7 @@ PICTURES_SHOWN = 24
 GROUPS_SHOWN = 12
 COPIES_SHOWN = 6
 CLASSES_SHOWN = 40
-MARK = b'<meta name="generator" content="Nunbit check">'
+MARK = '<meta name="generator" content="Nunbit check">'
 """By it a sheet is known again, so that a new one may take its place."""
 
 
@@ -88,14 +88,7 @@ def check_sheet_place(path: str | os.PathLike[str]) -> None:
     Raises:
         StorageError: There is such a thing.
     """
-    if not os.path.lexists(path):
-        return
-    try:
-        with open(path, "rb") as file:
-            is_sheet = MARK in file.read(1000)
-    except OSError:
-        is_sheet = False
-    if not is_sheet:
+    if not is_free_for(path, MARK, within=1000):
         raise StorageError(
             f"`{path}` is there already and is no sheet of `nunbit check`; it is not "
             "overwritten. Give another name, or remove it first."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nunbit.errors import StorageError
 from nunbit.report.scales import make_scale
-from nunbit.storage import write_atomic
+from nunbit.storage import is_free_for, write_atomic
 
 __all__ = ["check_chart_place", "draw_lr_chart", "write_lr_chart"]
 
@@ -83,14 +83,7 @@ def check_chart_place(path: str | os.PathLike[str]) -> None:
     Raises:
         StorageError: There is such a thing.
     """
-    if not os.path.lexists(path):
-        return
-    try:
-        with open(path, "rb") as file:
-            is_ours = MARK.encode() in file.read(4096)
-    except OSError:
-        is_ours = False
-    if not is_ours:
+    if not is_free_for(path, MARK, within=4096):
         raise StorageError(
             f"`{path}` is there already and is no drawing of `{MARK}`; it is not overwritten. "
             "Give another name, or remove it first."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -49,16 +49,8 @@ def memory_watched(job: Job, progress: Progress, batch: Batch) -> Iterator[None]
     Raises:
         TrainingError: Memory ran out.
     """
-    try:
+    with _told(lambda what: _explain(job, progress, batch, what)):
         yield
-        return
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        what = first_line(error)
-        # The frames that failed hold on to what they had computed: it is needed for the trials.
-        traceback.clear_frames(error.__traceback__)
-    raise TrainingError(_explain(job, progress, batch, what))
 
 
 @contextlib.contextmanager
@@ -68,6 +60,22 @@ def validation_watched(job: Job, progress: Progress) -> Iterator[None]:
     Raises:
         TrainingError: Memory ran out.
     """
+
+    def explain(what: str) -> str:
+        place, advice = whereabouts(job, progress)
+        elsewhere = "" if job.plan.device.type == "cpu" else ", or pass `--device cpu`"
+        return (
+            f"out of memory {place}, whose steps had fitted ({what}). {advice} First close other "
+            f"programs that take memory{elsewhere}."
+        )
+
+    with _told(explain):
+        yield
+
+
+@contextlib.contextmanager
+def _told(explain: Callable[[str], str]) -> Iterator[None]:
+    """Raise a TrainingError where memory runs out; ``explain`` takes what the error said."""
     try:
         yield
         return
@@ -75,13 +83,9 @@ def validation_watched(job: Job, progress: Progress) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         what = first_line(error)
+        # The frames that failed hold on to what they had computed: it is needed for the trials.
         traceback.clear_frames(error.__traceback__)
-    place, advice = whereabouts(job, progress)
-    elsewhere = "" if job.plan.device.type == "cpu" else ", or pass `--device cpu`"
-    raise TrainingError(
-        f"out of memory {place}, whose steps had fitted ({what}). {advice} First close other "
-        f"programs that take memory{elsewhere}."
-    )
+    raise TrainingError(explain(what))
 
 
 def first_line(error: BaseException) -> str:
