@@ -1,8 +1,8 @@
 """Share of this machine's own matrix rate that a bare training step reaches, and where time goes.
 
-It times a step written out here, on random pictures that are ready: not `nunbit train`, which
-also reads, shuffles and augments pictures, validates and writes; `loop_cost.py` has the part of
-the loop.
+It times a step written out here, with what training puts around the network, on random
+pictures that are ready: not `nunbit train`, which also reads, shuffles and augments pictures,
+validates and writes; `loop_cost.py` has the part of the loop.
 
 python benchmarks/matrix_rate.py [--rounds 3] [--only resnet-18] [--operators resnet-18]
 
@@ -17,6 +17,7 @@ forward, loss, backward, optimizer. Rates and steps are measured in turns.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -25,9 +26,12 @@ import torch.nn.functional as F
 from _common import publish, spread
 
 import nunbit
+from nunbit.allocation import memory_kept
 from nunbit.networks import layer_table
 from nunbit.training.device import make_plan
-from nunbit.training.lean_optimizers import lean
+from nunbit.training.layout import gradients_in_layout
+from nunbit.training.lean_optimizers import lean_adam
+from nunbit.training.pooling import pooling_first
 
 CASES = {
     "cnn-mnist (28 grey)": (200, 1, 28),
@@ -57,8 +61,14 @@ def matrix_rate(kind: torch.dtype, *, seconds: float) -> tuple[float, int]:
     return best
 
 
-def make_step(name: str, precision: str) -> tuple[Callable[[], None], float, str]:
-    """Return one training step, its FLOP, and how it computes."""
+def make_step(
+    name: str, precision: str, stack: contextlib.ExitStack
+) -> tuple[Callable[[], None], float, str]:
+    """Return one training step, its FLOP, and how it computes.
+
+    Args:
+        stack: Holds what training puts around the network.
+    """
     batch, channels, size = CASES[name]
     model = nunbit.create_model(
         name.split()[0], classes=10, channels=channels, image_size=size, seed=0
@@ -73,7 +83,10 @@ def make_step(name: str, precision: str) -> tuple[Callable[[], None], float, str
     )
     pixels = torch.randint(0, 256, (batch, size, size, channels), dtype=torch.uint8)
     images, targets = pixels.permute(0, 3, 1, 2), torch.randint(0, 10, (batch,))
-    optimizer = lean(torch.optim.AdamW)(network.parameters(), fused=True)
+    kind = lean_adam(torch.optim.AdamW, network.parameters())
+    optimizer = kind(network.parameters(), fused=True)
+    stack.enter_context(gradients_in_layout(network))
+    stack.enter_context(pooling_first(network))
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -96,9 +109,9 @@ def best_of(step: Callable[[], None], count: int) -> float:
     return min(seconds)
 
 
-def operators(name: str) -> None:
+def operators(name: str, stack: contextlib.ExitStack) -> None:
     """Print where the time of a step goes."""
-    step, _, plan = make_step(name, "auto")
+    step, _, plan = make_step(name, "auto", stack)
     step()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
         for _ in range(3):
@@ -115,13 +128,15 @@ def main() -> None:
     parser.add_argument("--operators", default="", help="show where the time of this one goes")
     given = parser.parse_args()
     chosen = [name for name in CASES if given.only in name]
+    stack = contextlib.ExitStack()
+    stack.enter_context(memory_kept())  # as training does
     if given.operators:
-        operators(next(name for name in CASES if given.operators in name))
+        operators(next(name for name in CASES if given.operators in name), stack)
         return
     rows = []
     for name in chosen:
         for precision, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-            step, flop, plan = make_step(name, precision)
+            step, flop, plan = make_step(name, precision, stack)
             best_of(step, 2)
             peaks, rates = [], []
             for _ in range(given.rounds):

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from _common import publish, spread
 
+from nunbit.allocation import memory_kept
 from nunbit.networks import create_network
 
 CASES = {
@@ -146,10 +147,10 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--only", default="", help="compile only networks with this in their name")
     given = parser.parse_args()
-    if not given.compile:
-        formats(given.rounds)
-        return
-    with tempfile.TemporaryDirectory() as cache:
+    with memory_kept(), tempfile.TemporaryDirectory() as cache:  # as training does
+        if not given.compile:
+            formats(given.rounds)
+            return
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
         compiling(given.rounds, given.only)
 

@@ -97,9 +97,11 @@ def main() -> None:
     parser.add_argument("--out", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.out:
+        from nunbit.allocation import memory_kept
         from nunbit.training.ranks import current_ranks
 
-        found = work(asked.networks, asked.rounds, asked.threads)
+        with memory_kept():  # as training does
+            found = work(asked.networks, asked.rounds, asked.threads)
         if current_ranks().is_first:
             Path(asked.out).write_text(json.dumps(found))
         return

@@ -11,12 +11,18 @@ from nunbit.cli._asked import NetworkOptions, read_options, read_options_file
 from nunbit.data.named import NAMED_SETS as NAMES
 from nunbit.errors import OptionError
 from nunbit.networks import find_network, read_network_options
-from nunbit.recipes import Facts, Recipe, any_pictures, find_recipe, list_recipes
+from nunbit.recipes import Facts, Recipe, any_pictures, beside, find_recipe, list_recipes
 
 KINDS = ("fast", "best", "course")
 NOT_YET = ("cifar10-fast", "cifar10-best", "fashion-mnist-fast")
 """Set up, but not measured on a quiet machine; `nunbit recipes` shows no figures for them."""
-FACTS = [Facts(n, side, c) for n in (20, 2_000, 60_000) for side in (8, 28, 128) for c in (1, 3)]
+FACTS = [
+    Facts(n, side, c, device)
+    for n in (20, 2_000, 60_000)
+    for side in (8, 28, 64, 128)
+    for c in (1, 3)
+    for device in ("cpu", "cuda")
+]
 
 
 @pytest.mark.parametrize("recipe", list_recipes(), ids=lambda each: f"{each.source}-{each.kind}")
@@ -70,9 +76,57 @@ def test_any_pictures_get_options_that_exist(kind: str, facts: Facts) -> None:
 
     create_network(
         network.network,
-        outputs=2, channels=facts.channels, image_size=facts.image_size, options=own,
+        outputs=2,
+        channels=facts.channels,
+        image_size=options.get("image_size", facts.image_size),
+        options=own,
     )  # fmt: skip
     choose_augment(options["augment"], channels=facts.channels)
+
+
+@pytest.mark.parametrize("kind", ["fast", "best"])
+def test_any_pictures_get_what_was_measured_on_pictures_like_them(kind: str) -> None:
+    for source, facts in {
+        "cats-dogs": Facts(2_000, 128, 3),
+        "cifar10": Facts(50_000, 32, 3),
+        "mnist": Facts(60_000, 28, 1),
+    }.items():
+        tuned = dict(find_recipe(kind, source).options)
+        found = any_pictures(kind, facts)
+        for mine in (tuned, found):
+            del mine["augment"]  # of grey pictures nobody knows what they stay when they are turned
+        del tuned["validation"]
+        for name in ("lr", "bias_lr", "head_lr"):
+            assert found.pop(name, None) == pytest.approx(tuned.pop(name, None)), name
+        assert found == tuned
+
+
+def test_about_as_many_pictures_are_seen_whatever_their_number() -> None:
+    tuned = any_pictures("best", Facts(2_000, 128, 3))
+    more = any_pictures("best", Facts(4_000, 128, 3))
+    assert more["epochs"] == tuned["epochs"] // 2
+    assert more["warmup_epochs"] == pytest.approx(tuned["warmup_epochs"] / 2)
+    card = any_pictures("best", Facts(4_000, 128, 3, "cuda"))
+    assert card["epochs"] == 4 * more["epochs"]
+    few = any_pictures("best", Facts(100, 128, 3))
+    assert few["epochs"] == 150
+    assert few["batch_size"] == 32
+    assert few["lr"] == pytest.approx(tuned["lr"] / 2**0.5, rel=1e-4)
+
+
+def test_beside_another_network_or_optimizer_no_learning_rate_is_taken_over() -> None:
+    tuned = find_recipe("best", "cifar10").options
+    assert beside(tuned, {}) == tuned
+    assert beside(tuned, {"network": "airbench", "epochs": 3}) == tuned
+    theirs = beside(tuned, {"network": "resnet-20"})
+    assert set(tuned) - set(theirs) >= {"network", "optimizer", "lr", "head_lr", "fixed_length"}
+    assert theirs["epochs"] == tuned["epochs"]
+    theirs = beside(tuned, {"optimizer": "adamw"})
+    assert theirs["network"] == "airbench"
+    assert not {"optimizer", "lr", "momentum", "bias_lr"} & set(theirs)
+    plain = find_recipe("fast", "mnist").options  # its optimizer is the usual one
+    assert beside(plain, {"optimizer": "adamw"}) == plain
+    assert "lr" not in beside(plain, {"optimizer": "sgd"})
 
 
 def test_a_recipe_can_be_copied_as_an_options_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nunbit.training.lean_optimizers import lean
+from nunbit.training.lean_optimizers import lean, lean_adam
 
 KINDS = [
     (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
@@ -63,6 +63,64 @@ def test_the_state_goes_over_to_the_optimizer_as_torch_makes_it_and_back(kind, o
         step(network, optimizer, 2)
     assert torch.equal(first.weight, second.weight)
     assert torch.equal(first.weight, third.weight)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def test_lean_adam_has_the_bits_of_torchs_fused_one(kind):
+    first = nn.Sequential(nn.Conv2d(2, 3, 2), nn.Flatten(), nn.Linear(12, 5), nn.Linear(5, 2))
+    first = first.to(memory_format=torch.channels_last)
+    second = copy.deepcopy(first)
+    theirs = kind(groups(first), lr=0.1, fused=True)
+    ours = lean_adam(kind, second.parameters())(groups(second), lr=0.1, fused=True)
+    for number in range(6):
+        images = torch.randn(4, 2, 3, 3, generator=torch.Generator().manual_seed(number))
+        for network, optimizer in ((first, theirs), (second, ours)):
+            optimizer.zero_grad()
+            network(images).square().mean().backward()
+            if number in (0, 3):  # a weight without a gradient stays as it is
+                network[2].bias.grad = None
+            optimizer.step()
+        for each in second.parameters():  # a layout that the kernel would mix up
+            each.grad = None if each.grad is None else each.grad.contiguous()
+    assert all(map(torch.equal, first.parameters(), second.parameters()))
+    theirs_state, ours_state = theirs.state_dict()["state"], ours.state_dict()["state"]
+    assert theirs_state.keys() == ours_state.keys()
+    for place, state in theirs_state.items():
+        for name, value in state.items():
+            assert torch.equal(value, ours_state[place][name]), (place, name)
+
+
+def test_lean_adam_takes_gradients_whose_layout_another_has_changed():
+    weight = nn.Parameter(torch.randn(3, 4, 2, 2).to(memory_format=torch.channels_last))
+    other = nn.Parameter(weight.detach().clone(memory_format=torch.preserve_format))
+    ours = lean_adam(torch.optim.Adam, [weight])([weight], lr=0.1, fused=True)
+    theirs = torch.optim.Adam([other], lr=0.1, foreach=True)
+    for number in range(3):
+        gradient = torch.randn(3, 4, 2, 2, generator=torch.Generator().manual_seed(number))
+        weight.grad, other.grad = gradient.contiguous(), gradient.contiguous()
+        ours.step()
+        theirs.step()
+    torch.testing.assert_close(weight, other)
+
+
+def test_lean_adam_leaves_other_numbers_to_torch():
+    weight = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    kind = lean_adam(torch.optim.Adam, [weight])
+    optimizer = kind([weight], lr=0.5, fused=True)
+    for _ in range(2):
+        weight.grad = torch.ones(3, dtype=torch.float64)
+        optimizer.step()
+    torch.testing.assert_close(weight.detach(), torch.zeros(3, dtype=torch.float64))
+
+
+def test_gradients_can_be_set_to_zero_instead_of_none():
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = lean(torch.optim.SGD)([weight], lr=0.1)
+    weight.grad = torch.ones(3)
+    optimizer.zero_grad(set_to_none=False)
+    assert weight.grad.tolist() == [0, 0, 0]
+    optimizer.zero_grad()
+    assert weight.grad is None
 
 
 def test_hooks_of_a_step_are_called():

@@ -12,7 +12,7 @@ from nunbit.cli._flags import pick
 from nunbit.data.options import DataOptions
 from nunbit.errors import OptionError, did_you_mean, name_list
 from nunbit.options import Option, Options
-from nunbit.recipes import Recipe, find_recipe
+from nunbit.recipes import Recipe, beside, find_recipe
 from nunbit.training.options import TrainOptions
 
 __all__ = [
@@ -66,7 +66,8 @@ class FileOptions(Options):
         Literal["fast", "best", "course"] | None,
         Option(
             "Tuned settings for the set, or for any pictures by their number and size; what is "
-            "typed or in a file goes before them. `nunbit recipes` lists them.",
+            "typed or in a file goes before them, and another --network or --optimizer goes "
+            "without the learning rates tuned for the recipe's. `nunbit recipes` lists them.",
             group="Options",
         ),
     ] = None
@@ -88,7 +89,8 @@ def read_asked(source: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], R
     if files.recipe is None:
         return asked, None
     recipe = find_recipe(files.recipe, source)
-    return {**read_options(recipe.options, where=f"recipe `{recipe.kind}`"), **asked}, recipe
+    options = read_options(beside(recipe.options, asked), where=f"recipe `{recipe.kind}`")
+    return {**options, **asked}, recipe
 
 
 def read_options_file(path: str | None) -> dict[str, Any]:

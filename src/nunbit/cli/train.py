@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from nunbit.cli._asked import PARTS, FileOptions, NetworkOptions, read_asked
+from nunbit.cli._asked import PARTS, FileOptions, NetworkOptions, read_asked, read_options
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
 from nunbit.cli._places import check_outside, source_folder
@@ -20,11 +20,13 @@ from nunbit.cli.launch import as_words, check_started, launch
 from nunbit.data.options import DataOptions
 from nunbit.errors import OptionError
 from nunbit.options import Option, Options
-from nunbit.recipes import Facts, Recipe, any_pictures
+from nunbit.recipes import SIZES, Facts, Recipe, any_pictures, beside
 from nunbit.training.options import TrainOptions
 
 if TYPE_CHECKING:
     from nunbit.data.pictures import Pictures
+    from nunbit.data.preprocessing import Preprocessing
+    from nunbit.data.table import PictureTable
     from nunbit.evaluation.finish import Result
     from nunbit.model import Model
     from nunbit.runs import RunFolder
@@ -151,15 +153,13 @@ def make_both(
     if weights is not None and weights.image_size is not None and "image_size" not in asked:
         data = replace(data, image_size=weights.image_size)
     choose_augment(training.augment, channels=3)
-    pictures = load_pictures(source, data)
     if recipe is not None and not recipe.source:
-        asked = {
-            **any_pictures(recipe.kind, _facts(pictures, find_device(training.device).type)),
-            **asked,
-        }
+        pictures, asked = _by_rules(source, data, asked, recipe.kind)
         network = NetworkOptions(**pick(NetworkOptions, asked))
         training = TrainOptions(**pick(TrainOptions, asked))
         own = read_network_options(find_network(network.network), network.network_option)
+    else:
+        pictures = load_pictures(source, data)
     model = create_model_for(
         pictures,
         network=network.network,
@@ -173,9 +173,24 @@ def make_both(
     return pictures, model, training
 
 
-def _facts(pictures: Pictures, device: str) -> Facts:
-    made = pictures.preprocessing
-    return Facts(len(pictures.train), made.image_size, made.channels, device)
+def _by_rules(
+    source: str, data: DataOptions, asked: Mapping[str, Any], kind: str
+) -> tuple[Pictures, Mapping[str, Any]]:
+    """Read pictures as a recipe for any pictures says; returns them and all options by name."""
+    from nunbit.training.device import find_device
+
+    device = find_device(TrainOptions(**pick(TrainOptions, asked)).device).type
+    whole = dict(asked)
+
+    def adapt(table: PictureTable, made: Preprocessing) -> DataOptions:
+        count = len(table.of_split("train"))
+        found = any_pictures(kind, Facts(count, made.image_size, made.channels, device))
+        if asked.keys() & {"image_size", "train_size", "weights"}:  # then sizes are the user's
+            found = {name: value for name, value in found.items() if name not in SIZES}
+        whole.update({**read_options(beside(found, asked), where=f"recipe `{kind}`"), **asked})
+        return replace(data, **pick(DataOptions, whole))
+
+    return load_pictures(source, data, adapt=adapt), whole
 
 
 def as_typed(options: Mapping[str, Any]) -> list[str]:
@@ -192,12 +207,18 @@ def weights_of(record: Mapping[str, Any]) -> str | None:
     return weights.get("name") or weights.get("file")
 
 
-def load_pictures(source: str, options: DataOptions) -> Pictures:
+def load_pictures(
+    source: str,
+    options: DataOptions,
+    *,
+    adapt: Callable[[PictureTable, Preprocessing], DataOptions | None] = lambda table, made: None,
+) -> Pictures:
+    """Read pictures with a bar on a terminal; the arguments are those of ``read_pictures``."""
     from nunbit.create import check_trainable
     from nunbit.data.pictures import read_pictures
 
     if not (sys.stderr.isatty() and is_first_rank()):
-        return read_pictures(source, options, accept=check_trainable)
+        return read_pictures(source, options, accept=check_trainable, adapt=adapt)
     from rich.console import Console
     from rich.progress import Progress
 
@@ -207,6 +228,7 @@ def load_pictures(source: str, options: DataOptions) -> Pictures:
             source,
             options,
             accept=check_trainable,
+            adapt=adapt,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 

@@ -14,7 +14,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -73,7 +73,7 @@ class Mixing:
     on_device: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
     """Some pictures with their targets.
 
@@ -280,7 +280,8 @@ class Batches:
                 lengths = self.gather(len(batch))
                 whole, least = sum(lengths), min(lengths)
             whole = whole if least else 0
-        return replace(batch, whole=whole, least=least)
+        batch.whole, batch.least = whole, least
+        return batch
 
     def _tell_unreadable(self) -> None:
         """Let every rank know what the others could not read."""
@@ -292,19 +293,19 @@ class Batches:
     def _reader(self, order: EpochOrder, skipped: int) -> FromArray | FromStream:
         pixels = self.pictures.pixels
         if not isinstance(pixels, StreamedPixels):
-            return FromArray(self.pictures)
+            return FromArray(self.pictures, repeats=self.draw is not None)
         return FromStream(pixels.read(order, skipped), pixels.shape[1:])
 
     def _make(self, taken: Taken, epoch: int, movers: ThreadPoolExecutor) -> Batch:
         positions, ids = taken.positions, self._ids(taken)
         if not len(ids):
             return Batch(to_images(taken.part(slice(None))), self.targets[:0], ids, epoch)
-        targets = self.targets[torch.from_numpy(positions)]
+        targets = self.targets.index_select(0, torch.from_numpy(positions))
         if self.mixing is None:
             return Batch(self._images(taken, epoch, movers), targets, ids, epoch)
         plan = self.mixing.plan(ids, epoch)
         partners = self._partners(self._drawn(plan.partners, epoch), taken)
-        their = self.targets[torch.from_numpy(partners.positions)]
+        their = self.targets.index_select(0, torch.from_numpy(partners.positions))
         mixed = self.mixing.targets(targets, their, torch.from_numpy(plan.share))
         if self.mixing.on_device:
             images, others = (self._images(each, epoch, movers) for each in (taken, partners))
@@ -335,7 +336,7 @@ class Batches:
         """Return the pictures to mix with; one that cannot be read is the picture itself."""
         pixels = self.pictures.pixels
         if not isinstance(pixels, StreamedPixels):
-            return FromArray(self.pictures).take(positions)
+            return FromArray(self.pictures, repeats=False).take(positions)
         found = pixels.each(self.pictures.rows[positions])
         lost = np.array([each is None for each in found], dtype=bool)
         own = taken.part(slice(None))

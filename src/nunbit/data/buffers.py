@@ -8,8 +8,6 @@ tensor or a frame that still uses it keeps it from being handed out.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import math
 import sys
 import threading
@@ -18,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["ArrayPool", "Scratch", "give_back"]
+__all__ = ["ArrayPool", "Scratch"]
 
 _FREE = 3
 """References to an array that only the pool holds: list, loop variable, argument."""
@@ -61,12 +59,3 @@ class Scratch(threading.local):
         if kept is None or kept.shape != shape or kept.dtype != dtype:
             kept = self._kept[name] = np.empty(shape, dtype)
         return kept
-
-
-def give_back() -> None:
-    """Give freed memory back to the system, where the C library knows how (glibc).
-
-    Threads that decoded leave what they freed in pools of their own, 100 MB and more.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

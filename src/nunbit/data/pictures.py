@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from nunbit.data.buffers import give_back
+from nunbit.allocation import return_freed
 from nunbit.data.checks.fast import fast_findings
 from nunbit.data.checks.findings import Findings
 from nunbit.data.file_pixels import FilePixels
@@ -80,7 +80,7 @@ class PictureSet:
     def chunks(self, size: int, part: slice = slice(None)) -> Iterator[NDArray[np.uint8]]:
         """Yield all pictures in order, or a part of them, at most ``size`` at a time."""
         if isinstance(self.pixels, FilePixels):
-            give_back()  # memory is short, and a pass over many pictures begins
+            return_freed()  # memory is short, and a pass over many pictures begins
         first, last, _ = part.indices(len(self))
         for start in range(first, last, size):
             yield self.take(slice(start, min(start + size, last)))
@@ -186,6 +186,7 @@ def read_pictures(
     options: DataOptions,
     *,
     accept: Callable[[PictureTable], None] = lambda table: None,
+    adapt: Callable[[PictureTable, Preprocessing], DataOptions | None] = lambda table, made: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pictures:
     """Do what :func:`load` does.
@@ -193,6 +194,8 @@ def read_pictures(
     Args:
         accept: Called with the table before any picture is opened; raises where the
             caller cannot use such pictures.
+        adapt: Called with the table and with how pictures would be prepared; returns the
+            options to go on with, or None for those that were given.
     """
     check_cut(options)  # before anything is read
     table, where = open_as_asked(source, options)
@@ -203,6 +206,10 @@ def read_pictures(
     cuts = asked and not table.has_split("validation")
     check_table(table, where=where, needs_two=cuts)
     preprocessing = choose_preprocessing(table, options, where)
+    adapted = adapt(table, preprocessing)
+    if adapted is not None:
+        options = adapted
+        preprocessing = choose_preprocessing(table, options, where)
     wide = _for_training(preprocessing, options)
     if options.stream:
         table = cut_validation(table, options)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nunbit.data.buffers import give_back
+from nunbit.allocation import return_freed
 from nunbit.data.cache import Fingerprint, PixelCache
 from nunbit.data.decode import decode
 from nunbit.data.file_pixels import FilePixels
@@ -291,7 +291,7 @@ def _decode_rows(
             done += count
             on_progress(done)
     if isinstance(pixels, FilePixels):
-        give_back()  # memory is short, and training comes next
+        return_freed()  # memory is short, and training comes next
     return dict(sorted(failed.items()))
 
 

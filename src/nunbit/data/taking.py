@@ -39,15 +39,20 @@ def taken_from(positions: NDArray[np.int64], whole: NDArray[np.uint8]) -> Taken:
 
 
 class FromArray:
-    """Takes pictures that are decoded."""
+    """Takes pictures that are decoded.
 
-    def __init__(self, pictures: PictureSet) -> None:
+    Args:
+        repeats: Whether pictures come again in an epoch, and so are told by position + N * turn.
+    """
+
+    def __init__(self, pictures: PictureSet, *, repeats: bool) -> None:
         self.pictures = pictures
+        self.repeats = repeats
 
     def take(self, entries: NDArray[np.int64]) -> Taken:
         """Return pictures by position, or by position + N * turn."""
-        turns, rows = np.divmod(entries, len(self.pictures))
         take, each = self.pictures.take, self.pictures.each
+        turns, rows = np.divmod(entries, len(self.pictures)) if self.repeats else (0, entries)
         return Taken(rows, lambda p: take(rows[p]), lambda p: each(rows[p]), turns)
 
     def close(self) -> None:

@@ -5,12 +5,22 @@ takes it: read it, copy it, change it. Its ``[measured]`` table says what came o
 which machine, in how many runs. For any other pictures the options follow from their
 number, size and colour (``any_pictures.py``).
 
-What is typed, or stands in the user's own options file, goes before a recipe.
+What is typed, or stands in the user's own options file, goes before a recipe. Beside another
+network or optimizer, what was tuned for the recipe's own does not count.
 """
 
 from __future__ import annotations
 
 from nunbit.recipes.any_pictures import Facts, any_pictures
-from nunbit.recipes.files import Measured, Recipe, find_recipe, list_recipes
+from nunbit.recipes.files import SIZES, Measured, Recipe, beside, find_recipe, list_recipes
 
-__all__ = ["Facts", "Measured", "Recipe", "any_pictures", "find_recipe", "list_recipes"]
+__all__ = [
+    "SIZES",
+    "Facts",
+    "Measured",
+    "Recipe",
+    "any_pictures",
+    "beside",
+    "find_recipe",
+    "list_recipes",
+]

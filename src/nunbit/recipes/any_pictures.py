@@ -1,22 +1,39 @@
-"""Recipes for pictures that nobody has tuned for: rules from their number, size and colour."""
+"""Recipes for pictures that nobody has tuned for: those of the set that is most like them.
+
+Photographs are trained as the recipe for ``cats-dogs`` trains, small colour pictures as that
+for ``cifar10``, small grey ones as that for ``mnist``; only the epochs follow the number
+of pictures, so that about as many are seen in all. What no measured recipe is like gets the
+network ``auto``.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from nunbit.errors import OptionError
+from nunbit.recipes.files import check_kind, find_recipe
 
 __all__ = ["Facts", "any_pictures"]
+
+PHOTO = 112
+"""Side from which pictures are taken for photographs, in pixels."""
+SMALL = 20, 48
+"""Sides from and to which pictures are small."""
+SEEN = {"cats-dogs": 2_000, "cifar10": 50_000, "mnist": 60_000}
+"""Pictures that each recipe was made for."""
+EPOCHS = {"fast": (1, 60), "best": (6, 150)}
+"""Fewest and most epochs on a processor."""
+LEAST_BATCH = 32
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of pictures before the first step.
+    """What is known of pictures before they are decoded.
 
     Args:
-        pictures: To train on.
-        image_size: Side of the square that the network sees, in pixels.
+        pictures: To train on, about.
+        image_size: Side of the square that they would be made to, in pixels.
         channels: 1 = grey, 3 = RGB.
         device: Where it is trained: cpu, cuda or mps. A GPU has time for more.
     """
@@ -26,25 +43,53 @@ class Facts:
     channels: int
     device: str = "cpu"
 
-    def epochs(self, seen: int, *, least: int, most: int) -> int:
-        """Return the epochs in which so many pictures are seen, on a GPU four times as many."""
-        factor = 1 if self.device == "cpu" else 4
-        return min(max(round(factor * seen / self.pictures), least), factor * most)
-
 
 def any_pictures(kind: str, facts: Facts) -> dict[str, Any]:
     """Return the options of a recipe for these pictures, by their names in Python.
 
     Raises:
         OptionError: There is no such kind.
+
+    Example:
+        >>> any_pictures("best", Facts(500, 128, 3))["network"]
+        'airbench-photo'
     """
+    check_kind(kind)
     if kind == "course":
         return _course(facts)
-    if kind == "fast":
-        return _fast(facts)
-    if kind == "best":
-        return _best(facts)
-    raise OptionError(f"recipe is `{kind}`, expected fast, best or course.")
+    like = _like(facts)
+    if like is None:
+        return _usual(kind, facts)
+    found = {**find_recipe(kind, like).options}
+    del found["validation"]  # nobody has parted a test set from these
+    epochs, batch = found["epochs"], found["batch_size"]
+    found["epochs"] = _epochs(kind, epochs * SEEN[like], facts)
+    if "warmup_epochs" in found:
+        found["warmup_epochs"] = round(found["warmup_epochs"] * found["epochs"] / epochs, 2)
+    small = 2 ** round(math.log2(max(facts.pictures, 1) / 40))  # enough steps in an epoch
+    found["batch_size"] = min(max(small, LEAST_BATCH), batch)
+    rate = math.sqrt(found["batch_size"] / batch)
+    for name in {"lr", "bias_lr", "head_lr"} & found.keys():
+        found[name] = round(found[name] * rate, 6)
+    if like == "mnist":  # a digit that is turned and moved stays one; of others nobody knows
+        found["augment"] = "none" if kind == "fast" else "light"
+    return found
+
+
+def _like(facts: Facts) -> str | None:
+    """Return the set whose recipe suits these pictures."""
+    if facts.channels == 3 and facts.image_size >= PHOTO:
+        return "cats-dogs"
+    if SMALL[0] <= facts.image_size <= SMALL[1]:
+        return "cifar10" if facts.channels == 3 else "mnist"
+    return None
+
+
+def _epochs(kind: str, seen: int, facts: Facts) -> int:
+    """Return the epochs in which so many pictures are seen, on a GPU four times as many."""
+    least, most = EPOCHS[kind]
+    factor = 1 if facts.device == "cpu" else 4
+    return min(max(round(factor * seen / max(facts.pictures, 1)), least), factor * most)
 
 
 def _course(facts: Facts) -> dict[str, Any]:
@@ -63,21 +108,13 @@ def _course(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _fast(facts: Facts) -> dict[str, Any]:
-    """Half the pictures that training sees by default, with softened labels."""
+def _usual(kind: str, facts: Facts) -> dict[str, Any]:
+    """Softened labels, and half or four times the pictures that training sees by default."""
+    seen = {"fast": 125_000, "best": 1_000_000}[kind]
+    slight = "light" if facts.channels == 1 else "photo"
     return {
         "network": "auto",
-        "epochs": facts.epochs(125_000, least=3, most=20),
+        "epochs": _epochs(kind, seen, facts),
         "label_smoothing": 0.1,
-        "augment": "auto",
-    }
-
-
-def _best(facts: Facts) -> dict[str, Any]:
-    """Four times as many pictures, changed more, with softened labels."""
-    return {
-        "network": "auto",
-        "epochs": facts.epochs(1_000_000, least=10, most=120),
-        "label_smoothing": 0.1,
-        "augment": "light" if facts.channels == 1 else "photo",
+        "augment": "auto" if kind == "fast" else slight,
     }

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from nunbit.errors import OptionError, did_you_mean
 
-__all__ = ["KINDS", "Measured", "Recipe", "find_recipe", "list_recipes"]
+__all__ = [
+    "KINDS",
+    "SIZES",
+    "Measured",
+    "Recipe",
+    "beside",
+    "check_kind",
+    "find_recipe",
+    "list_recipes",
+]
 
 KINDS = ("fast", "best", "course")
 """``fast``: good in the least time. ``best``: what this machine reaches in minutes.
 ``course``: as the course trains, to compare with."""
+
+
+SIZES = ("image_size", "train_size", "first_size", "growing_frac")
+"""Options that say how large pictures are."""
+OF_NETWORK = ("network", "network_option", *SIZES)
+OF_OPTIMIZER = (
+    "lr",
+    "momentum",
+    "weight_decay",
+    "bias_lr",
+    "head_lr",
+    "rest_optimizer",
+    "muon_steps",
+    "fixed_length",
+)
+"""Options that were tuned for the recipe's network and optimizer."""
 
 
 @dataclass(frozen=True)
@@ -95,14 +120,49 @@ def find_recipe(kind: str, source: str) -> Recipe:
         >>> find_recipe("fast", "photos/").options
         {}
     """
-    if kind not in KINDS:
-        raise OptionError(
-            f"recipe is `{kind}`, expected one of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
-        )
+    check_kind(kind)
     file = resources.files("nunbit.recipes") / f"{source}-{kind}.toml"
     if "/" in source or "\\" in source or not file.is_file():
         return Recipe(kind, "", {})
     return _read(kind, source, file.read_text(encoding="utf-8"))
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a kind that does not exist.
+
+    Raises:
+        OptionError: There is no such kind.
+    """
+    if kind not in KINDS:
+        raise OptionError(
+            f"recipe is `{kind}`, expected one of {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
+        )
+
+
+def beside(options: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what counts of a recipe beside what the user asks for.
+
+    Learning rates and what else an optimizer takes were tuned for one network and one
+    optimizer; with another one they would be guesses, and some of them ruin it.
+
+    Example:
+        >>> muon = {"network": "airbench", "optimizer": "muon", "lr": 0.24, "epochs": 4}
+        >>> beside(muon, {"network": "resnet-20"})
+        {'epochs': 4}
+        >>> beside(muon, {"epochs": 8})
+        {'network': 'airbench', 'optimizer': 'muon', 'lr': 0.24, 'epochs': 4}
+    """
+    kept = dict(options)
+    if asked.get("network", kept.get("network")) != kept.get("network"):
+        kept = _without(kept, (*OF_NETWORK, *OF_OPTIMIZER, "optimizer"))
+    usual = kept.get("optimizer", "adamw")
+    if asked.get("optimizer", usual) != usual:
+        kept = _without(kept, (*OF_OPTIMIZER, "optimizer"))
+    return kept
+
+
+def _without(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in names}
 
 
 def list_recipes() -> list[Recipe]:

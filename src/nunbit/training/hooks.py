@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
 
 from nunbit.errors import OptionError
-from nunbit.training.callbacks.base import Action, Callback, LoadWeights, Moment, SetLR, Stop
+from nunbit.training.callbacks.base import Action, LoadWeights, Moment, SetLR, Stop
 from nunbit.training.job import Job, Progress
 
 __all__ = ["BatchLogs", "call"]
@@ -23,8 +23,7 @@ def call(
     Raises:
         OptionError: A callback returned something else than an action.
     """
-    asked = _having(hook, job.callbacks)
-    watching = _having(hook, job.watchers)
+    asked, watching = job.having(hook)
     if not asked and not watching:
         return
     weights = job.parallel.weights_for(hook, wanted=bool(asked))
@@ -50,10 +49,6 @@ def call(
     if not job.ranks.is_first:
         for place, action in found:
             _carry_out(job, progress, action, place)
-
-
-def _having(hook: str, callbacks: Sequence[Callback]) -> list[Callback]:
-    return [c for c in callbacks if getattr(type(c), hook) is not getattr(Callback, hook)]
 
 
 def _moment(

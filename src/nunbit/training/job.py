@@ -62,6 +62,9 @@ class Job:
     """Augments a batch whose images have arrived on the device; None where threads do it."""
     watchers: Sequence[Callback] = ()
     """Called as callbacks are, but no part of the state: the progress bar, loggers."""
+    _having: dict[str, tuple[list[Callback], list[Callback]]] = field(
+        default_factory=dict, init=False
+    )
 
     @property
     def epochs(self) -> int:
@@ -75,6 +78,17 @@ class Job:
         if self.validation is not None:
             known |= {f"val_{name}": way for name, way in self.model.task.scores.items()}
         return known
+
+    def having(self, hook: str) -> tuple[list[Callback], list[Callback]]:
+        """Return the callbacks and the watchers that have a hook."""
+        if hook not in self._having:
+            usual = getattr(Callback, hook)
+            mine, others = (
+                [each for each in kind if getattr(type(each), hook) is not usual]
+                for kind in (self.callbacks, self.watchers)
+            )
+            self._having[hook] = mine, others
+        return self._having[hook]
 
     def is_finished(self, progress: Progress) -> bool:
         """Whether nothing is left to do; an epoch that has begun is always ended."""

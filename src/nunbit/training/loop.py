@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nunbit.allocation import memory_kept
 from nunbit.data.batches import Batch
 from nunbit.data.pictures import PictureSet
 from nunbit.errors import StorageError, TrainingError
@@ -35,6 +36,7 @@ from nunbit.training.interrupts import Interrupt, catch_interrupt
 from nunbit.training.job import Job, Progress
 from nunbit.training.layout import gradients_in_layout
 from nunbit.training.memory import memory_watched, validation_watched
+from nunbit.training.pooling import pooling_first
 from nunbit.training.ranks import share_of
 from nunbit.training.rescue import NotFiniteError, bad_loss, not_finite, resume_command
 
@@ -75,8 +77,12 @@ def run_loop(job: Job, progress: Progress, *, restore: Callable[[], None] | None
         interrupt = Interrupt(stack.enter_context(catch_interrupt()), job.ranks)
         if job.plan.channels_last and not job.plan.compiled:
             stack.enter_context(gradients_in_layout(job.model.network))
+        if job.plan.device.type == "cpu":
+            stack.enter_context(memory_kept())
         stack.enter_context(job.checkpoints)  # left first: what is being written is written
         call(job, progress, "on_train_begin")
+        if not job.plan.compiled:  # a compiler sees to that
+            stack.enter_context(pooling_first(job.model.network))
         if restore is None:
             job.checkpoints.save(job, progress)  # resumable from here on
         else:

@@ -10,7 +10,7 @@ from torch import nn
 
 from nunbit.errors import OptionError
 from nunbit.networks import network_heads
-from nunbit.training.lean_optimizers import lean
+from nunbit.training.lean_optimizers import lean, lean_adam, match_layout
 from nunbit.training.muon import Muon
 from nunbit.training.options import TrainOptions
 
@@ -92,9 +92,9 @@ def make_optimizer(network: nn.Module, options: TrainOptions) -> torch.optim.Opt
         return _with_muon(network, trainable, options, fused=fused)
     groups = _groups(trainable, options, heads=network_heads(network))
     if options.optimizer == "sgd":
-        return _guarded(_sgd(groups, lr=lr, momentum=options.momentum, fused=fused))
+        return _sgd(groups, lr=lr, momentum=options.momentum, fused=fused)
     kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-    return _guarded(lean(kind)(groups, lr=lr, fused=fused))
+    return _adam(kind, groups, lr=lr, fused=fused)
 
 
 def _with_muon(
@@ -124,31 +124,28 @@ def _with_muon(
     if options.rest_optimizer == "sgd":
         other: torch.optim.Optimizer = _sgd(groups, lr=lr, momentum=REST_MOMENTUM, fused=fused)
     else:
-        other = lean(torch.optim.AdamW)(groups, lr=lr, fused=fused)
-    return lean(Joined)(muon, _guarded(other))
+        other = _adam(torch.optim.AdamW, groups, lr=lr, fused=fused)
+    return lean(Joined)(muon, other)
 
 
-def _sgd(groups: list[Group], *, lr: float, momentum: float, fused: bool) -> torch.optim.SGD:
-    return lean(torch.optim.SGD)(
-        groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=fused
+def _sgd(groups: list[Group], *, lr: float, momentum: float, fused: bool) -> torch.optim.Optimizer:
+    return _guarded(
+        lean(torch.optim.SGD)(groups, lr=lr, momentum=momentum, nesterov=momentum > 0, fused=fused)
     )
 
 
+def _adam(
+    kind: type[torch.optim.Adam], groups: list[Group], *, lr: float, fused: bool
+) -> torch.optim.Optimizer:
+    if not fused:
+        return lean(kind)(groups, lr=lr, fused=False)
+    weights = [each for group in groups for each in group["params"]]
+    return _guarded(lean_adam(kind, weights)(groups, lr=lr, fused=True))
+
+
 def _guarded(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Let an optimizer give gradients the memory layout of their weights before each step.
-
-    PyTorch's backward pass makes them so; others may have put new ones in their place. On a
-    processor the fused kernels take memory as it lies and mix them up without a word
-    (measured with PyTorch 2.13).
-    """
-
-    def match(found: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        for group in found.param_groups:
-            for weight in group["params"]:
-                if weight.grad is not None and weight.grad.stride() != weight.stride():
-                    weight.grad = torch.empty_like(weight).copy_(weight.grad)
-
-    optimizer.register_step_pre_hook(match)
+    """Let an optimizer give gradients the memory layout of their weights before each step."""
+    optimizer.register_step_pre_hook(lambda found, args, kwargs: match_layout(found))
     return optimizer
 
 
