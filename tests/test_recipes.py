@@ -14,7 +14,7 @@ from nunbit.networks import find_network, read_network_options
 from nunbit.recipes import Facts, Recipe, any_pictures, beside, find_recipe, list_recipes
 
 KINDS = ("fast", "best", "course")
-NOT_YET = ("cifar10-fast", "cifar10-best", "fashion-mnist-fast")
+NOT_YET = ("fashion-mnist-fast",)
 """Set up, but not measured on a quiet machine; `nunbit recipes` shows no figures for them."""
 FACTS = [
     Facts(n, side, c, device)

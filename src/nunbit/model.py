@@ -38,6 +38,9 @@ __all__ = ["MODEL_FILE", "Model"]
 MODEL_FILE = "model.safetensors"
 """Name of the model file within a run folder."""
 
+TTA = ("none", "flip")
+"""Kinds of test-time augmentation."""
+
 WHITENING = "preprocessing:zca"
 """Name of the ZCA matrix in the model file; no module of a network can be called so."""
 
@@ -71,6 +74,8 @@ class Model:
         self.network = network
         self.whitening: Tensor | None = None
         """ZCA matrix (H·W·C, H·W·C) float32, applied last; None where there is none."""
+        self.tta = "none"
+        """Test-time augmentation: ``flip`` takes the mean over a picture and its mirror image."""
         self.preprocessing = preprocessing
         self.task = task
         self.network_name = network_name
@@ -139,13 +144,18 @@ class Model:
         was_training = self.network.training
         self.network.eval()
         try:
-            parts = [
-                self.network(self.normalise(to_images(part).to(self.device))).float().cpu().numpy()
-                for part in pixels
-            ]
+            parts = [self._answer(to_images(part).to(self.device)).cpu().numpy() for part in pixels]
         finally:
             self.network.train(was_training)
         return np.concatenate(parts) if parts else np.zeros((0, self.task.outputs), np.float32)
+
+    def _answer(self, images: Tensor) -> Tensor:
+        """Return outputs (B, K) float32 for uint8 pictures (B, C, H, W)."""
+        found: Tensor = self.network(self.normalise(images)).float()
+        if self.tta == "none":
+            return found
+        mirrored: Tensor = self.network(self.normalise(images.flip(3))).float()
+        return (found + mirrored) / 2
 
     def predict(
         self, pictures: Sequence[str | os.PathLike[str] | NDArray[np.uint8]], *, top: int = 5
@@ -242,6 +252,7 @@ class Model:
             "network_options": self.network_options,
             "preprocessing": self.preprocessing.to_dict(),
             "task": self.task.to_dict(),
+            **({} if self.tta == "none" else {"tta": self.tta}),
             "facts": self.facts,
         }
 
@@ -268,6 +279,12 @@ class Model:
                 options=header["network_options"],
             )
             facts = dict(header.get("facts", {}))
+            tta = header.get("tta", "none")
+            if tta not in TTA:
+                raise ModelFileError(
+                    f"`{target}` wants the test-time augmentation `{tta}`, and this Nunbit "
+                    f"({__version__}) knows {name_list(TTA)}. Install a newer one."
+                )
         except ModelFileError:
             raise
         except UNUSABLE as error:
@@ -292,7 +309,7 @@ class Model:
             network_options=header["network_options"],
             facts=facts,
         )
-        model.whitening = whitening
+        model.whitening, model.tta = whitening, tta
         return model
 
 

@@ -182,6 +182,7 @@ def _extras(job: Job) -> list[Fact]:
         f"gradient at most {chosen.clip_norm or 0:g} long": chosen.clip_norm is not None,
         f"batches in {chosen.accumulate} parts": chosen.accumulate > 1,
         f"classes balanced by {chosen.balance}": chosen.balance != "none",
+        "answers with mirror images (TTA)": chosen.tta == "flip",
         f"taught by {chosen.teacher} (weight {chosen.teacher_weight:g})": chosen.teacher,
     }
     facts = [Fact(text) for text, is_on in said.items() if is_on]

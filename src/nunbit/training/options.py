@@ -287,6 +287,14 @@ class TrainOptions(Options):
             group="Fine points",
         ),
     ] = 4.0
+    tta: Annotated[
+        Literal["none", "flip"],
+        Option(
+            "Test-time augmentation: the network's answer is the mean over a picture and its "
+            "mirror image, in validation, evaluation and prediction. Twice the work there.",
+            group="Fine points",
+        ),
+    ] = "none"
     plateau_patience: Annotated[
         int | None,
         Option(

@@ -117,6 +117,7 @@ def make_job(
         steps_per_epoch=batches.steps_per_epoch,
     )
     _let_see(model, pictures, resizing)
+    model.tta = options.tta
     if not (options.sync_batch_norm and ranks.size > 1):  # else there is one of each rank
         check_lone_pictures(model, batches.smallest, options)
     teacher = open_teacher(options, model, plan)
