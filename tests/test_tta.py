@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import nunbit
-from nunbit.errors import ModelFileError
+from nunbit.errors import ModelFileError, OptionError
 from nunbit.storage import load_tensors, save_tensors
 
 
@@ -32,6 +32,11 @@ def test_the_answer_is_the_mean_of_both(pixels: np.ndarray) -> None:
     both = make_model("flip")
     np.testing.assert_allclose(both.outputs(pixels), wanted, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(both.outputs(mirrored), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_an_unknown_kind_is_refused_where_it_is_set() -> None:
+    with pytest.raises(OptionError, match="tta is 'Flip', expected one of none, flip"):
+        make_model("Flip")
 
 
 def test_it_goes_with_the_model_file(tmp_path: Path, pixels: np.ndarray) -> None:

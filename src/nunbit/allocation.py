@@ -2,7 +2,8 @@
 
 The C library gives large blocks back to the system when they are freed. A training step
 frees all of its maps, so every step gets fresh pages, which the system fills with zeros one
-by one as they are touched: up to half of a step's time on a processor (``docs/speed.md``).
+by one as they are touched: with some networks half of a step's time on a processor
+(``docs/speed.md``).
 """
 
 from __future__ import annotations

@@ -74,13 +74,27 @@ class Model:
         self.network = network
         self.whitening: Tensor | None = None
         """ZCA matrix (H·W·C, H·W·C) float32, applied last; None where there is none."""
-        self.tta = "none"
-        """Test-time augmentation: ``flip`` takes the mean over a picture and its mirror image."""
+        self._tta = "none"
         self.preprocessing = preprocessing
         self.task = task
         self.network_name = network_name
         self.network_options = dict(network_options or {})
         self.facts: dict[str, Any] = dict(facts or {})
+
+    @property
+    def tta(self) -> str:
+        """Test-time augmentation: ``flip`` takes the mean over a picture and its mirror image.
+
+        Raises:
+            OptionError: It is set to something unknown.
+        """
+        return self._tta
+
+    @tta.setter
+    def tta(self, kind: str) -> None:
+        if kind not in TTA:
+            raise OptionError(f"tta is {kind!r}, expected one of {name_list(TTA)}.")
+        self._tta = kind
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -51,6 +51,12 @@ def test_sizes_that_are_typed_are_the_users(photos: Path, one_thread: None) -> N
     assert found["training"]["first_size"] is None
 
 
+def test_a_network_goes_by_all_its_names(photos: Path, one_thread: None) -> None:
+    found = train(photos, "--recipe", "fast", "--network", "AirbenchPhoto")
+    assert found["training"]["optimizer"] == "muon"
+    assert found["pictures"]["train_size"] == 128
+
+
 def test_another_network_is_trained_at_its_own_rate(photos: Path, one_thread: None) -> None:
     found = train(photos, "--recipe", "fast", "--network", "cnn-cats-dogs")
     assert found["network"] == "cnn-cats-dogs"

@@ -31,7 +31,8 @@ model = nunbit.create_model_for(pictures, network="mlp")
 options = nunbit.TrainOptions(epochs=2, batch_size=20, lr=0.02, optimizer="sgd",
                                precision="float32")
 history = nunbit.fit(model, pictures, options=options, out=sys.argv[2], progress=False)
-print(history["val_accuracy"], nunbit.evaluate(model, pictures.validation).count)
+count = nunbit.evaluate(model, pictures.validation).count
+sys.stdout.write(f"{history['val_accuracy']} {count}\\n")  # in one piece: the ranks share a pipe
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from nunbit.training.lean_optimizers import lean, lean_adam
+from nunbit.training.lean_optimizers import lean, lean_adam, match_layout
 
 KINDS = [
     (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
@@ -94,6 +94,7 @@ def test_lean_adam_takes_gradients_whose_layout_another_has_changed():
     weight = nn.Parameter(torch.randn(3, 4, 2, 2).to(memory_format=torch.channels_last))
     other = nn.Parameter(weight.detach().clone(memory_format=torch.preserve_format))
     ours = lean_adam(torch.optim.Adam, [weight])([weight], lr=0.1, fused=True)
+    ours.register_step_pre_hook(lambda optimizer, *_: match_layout(optimizer))
     theirs = torch.optim.Adam([other], lr=0.1, foreach=True)
     for number in range(3):
         gradient = torch.randn(3, 4, 2, 2, generator=torch.Generator().manual_seed(number))
@@ -101,6 +102,24 @@ def test_lean_adam_takes_gradients_whose_layout_another_has_changed():
         ours.step()
         theirs.step()
     torch.testing.assert_close(weight, other)
+
+
+def test_lean_adam_calls_hooks_and_leaves_rare_kinds_to_torch():
+    for rare in ({"maximize": True}, {"amsgrad": True}, {}):
+        weight = nn.Parameter(torch.tensor([1.0, 2.0]))
+        other = nn.Parameter(weight.detach().clone())
+        ours = lean_adam(torch.optim.Adam, [weight])([weight], lr=0.1, fused=True, **rare)
+        theirs = torch.optim.Adam([other], lr=0.1, fused=True, **rare)
+        called = []
+        ours.register_step_pre_hook(lambda *_, called=called: called.append("before"))
+        ours.register_step_post_hook(lambda *_, called=called: called.append("after"))
+        for number in range(4):
+            gradient = torch.tensor([1.0, -2.0]) * (number - 1.5)
+            weight.grad, other.grad = gradient.clone(), gradient.clone()
+            ours.step()
+            theirs.step()
+        assert torch.equal(weight, other), rare
+        assert called == ["before", "after"] * 4
 
 
 def test_lean_adam_leaves_other_numbers_to_torch():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 import nunbit
 from nunbit.errors import TrainingError
+from nunbit.training.checkpoints import Checkpoints
 from nunbit.training.memory import is_out_of_memory
 
 
@@ -110,8 +112,16 @@ def test_the_last_sound_weights_are_kept(run: Any, tiny: nunbit.Pictures, tmp_pa
 
 
 def test_a_validation_that_finds_no_memory_says_from_where_it_goes_on(
-    run: Any, tiny: nunbit.Pictures, tmp_path: Path
+    run: Any, tiny: nunbit.Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    write = Checkpoints._write
+
+    def write_slowly(self: Checkpoints, *args: Any) -> None:
+        time.sleep(0.2)  # so that one is being written when memory runs out
+        write(self, *args)
+
+    monkeypatch.setattr(Checkpoints, "_write", write_slowly)
+
     class Tightens(nunbit.Callback):
         def on_validation_begin(self, moment: Any) -> None:
             if moment.epoch == 1:

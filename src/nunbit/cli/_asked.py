@@ -66,8 +66,8 @@ class FileOptions(Options):
         Literal["fast", "best", "course"] | None,
         Option(
             "Tuned settings for the set, or for any pictures by their number and size; what is "
-            "typed or in a file goes before them, and another --network or --optimizer goes "
-            "without the learning rates tuned for the recipe's. `nunbit recipes` lists them.",
+            "typed or in a file goes before them; beside another --network or --optimizer, what "
+            "was tuned for the recipe's is left out. `nunbit recipes` lists them.",
             group="Options",
         ),
     ] = None
@@ -89,8 +89,19 @@ def read_asked(source: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], R
     if files.recipe is None:
         return asked, None
     recipe = find_recipe(files.recipe, source)
-    options = read_options(beside(recipe.options, asked), where=f"recipe `{recipe.kind}`")
-    return {**options, **asked}, recipe
+    return with_recipe(recipe.options, asked, where=f"recipe `{recipe.kind}`"), recipe
+
+
+def with_recipe(
+    options: Mapping[str, Any], asked: Mapping[str, Any], *, where: str
+) -> dict[str, Any]:
+    """Return what is asked for, and what counts of a recipe beside it."""
+    named = dict(asked)
+    if "network" in asked:
+        from nunbit.networks import find_network
+
+        named["network"] = find_network(asked["network"]).name  # it has other names, too
+    return {**read_options(beside(options, named), where=where), **asked}
 
 
 def read_options_file(path: str | None) -> dict[str, Any]:

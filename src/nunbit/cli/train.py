@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from nunbit.cli._asked import PARTS, FileOptions, NetworkOptions, read_asked, read_options
+from nunbit.cli._asked import PARTS, FileOptions, NetworkOptions, read_asked, with_recipe
 from nunbit.cli._flags import CommonOptions, pick
 from nunbit.cli._output import Output
 from nunbit.cli._places import check_outside, source_folder
@@ -20,7 +20,7 @@ from nunbit.cli.launch import as_words, check_started, launch
 from nunbit.data.options import DataOptions
 from nunbit.errors import OptionError
 from nunbit.options import Option, Options
-from nunbit.recipes import SIZES, Facts, Recipe, any_pictures, beside
+from nunbit.recipes import Facts, Recipe, any_pictures
 from nunbit.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -184,10 +184,8 @@ def _by_rules(
 
     def adapt(table: PictureTable, made: Preprocessing) -> DataOptions:
         count = len(table.of_split("train"))
-        found = any_pictures(kind, Facts(count, made.image_size, made.channels, device))
-        if asked.keys() & {"image_size", "train_size", "weights"}:  # then sizes are the user's
-            found = {name: value for name, value in found.items() if name not in SIZES}
-        whole.update({**read_options(beside(found, asked), where=f"recipe `{kind}`"), **asked})
+        found = any_pictures(kind, Facts(count, made.image_size, made.channels, device), asked)
+        whole.update(with_recipe(found, asked, where=f"recipe `{kind}`"))
         return replace(data, **pick(DataOptions, whole))
 
     return load_pictures(source, data, adapt=adapt), whole

@@ -12,7 +12,7 @@ network or optimizer, what was tuned for the recipe's own does not count.
 from __future__ import annotations
 
 from nunbit.recipes.any_pictures import Facts, any_pictures
-from nunbit.recipes.files import SIZES, Measured, Recipe, beside, find_recipe, list_recipes
+from nunbit.recipes.files import Measured, Recipe, beside, find_recipe, list_recipes
 
 __all__ = [
     "SIZES",

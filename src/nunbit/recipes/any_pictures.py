@@ -1,15 +1,17 @@
 """Recipes for pictures that nobody has tuned for: those of the set that is most like them.
 
 Photographs are trained as the recipe for ``cats-dogs`` trains, small colour pictures as that
-for ``cifar10``, small grey ones as that for ``mnist``; only the epochs follow the number
-of pictures, so that about as many are seen in all. What no measured recipe is like gets the
-network ``auto``.
+for ``cifar10``, small grey ones as that for ``mnist``. Epochs follow the number of pictures,
+within bounds, so that about as many are seen in all; few pictures get smaller batches, and
+learning rates follow the batch. What no measured recipe is like gets the network ``auto``.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from nunbit.recipes.files import check_kind, find_recipe
@@ -44,9 +46,14 @@ class Facts:
     device: str = "cpu"
 
 
-def any_pictures(kind: str, facts: Facts) -> dict[str, Any]:
+def any_pictures(
+    kind: str, facts: Facts, asked: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return the options of a recipe for these pictures, by their names in Python.
 
+    Args:
+        asked: What the user asks for. Learning rates suit its batch size, warm-up its epochs;
+            weights and options of a network are meant for ``auto``, where no other is named.
     Raises:
         OptionError: There is no such kind.
 
@@ -58,16 +65,19 @@ def any_pictures(kind: str, facts: Facts) -> dict[str, Any]:
     if kind == "course":
         return _course(facts)
     like = _like(facts)
+    for_auto = {"weights", "network_option"} & asked.keys() and "network" not in asked
+    if for_auto or asked.get("parallel") == "fsdp":  # which muon cannot go with
+        like = None
     if like is None:
         return _usual(kind, facts)
     found = {**find_recipe(kind, like).options}
     del found["validation"]  # nobody has parted a test set from these
     epochs, batch = found["epochs"], found["batch_size"]
-    found["epochs"] = _epochs(kind, epochs * SEEN[like], facts)
+    found["epochs"] = asked.get("epochs") or _epochs(kind, epochs * SEEN[like], facts)
     if "warmup_epochs" in found:
         found["warmup_epochs"] = round(found["warmup_epochs"] * found["epochs"] / epochs, 2)
     small = 2 ** round(math.log2(max(facts.pictures, 1) / 40))  # enough steps in an epoch
-    found["batch_size"] = min(max(small, LEAST_BATCH), batch)
+    found["batch_size"] = asked.get("batch_size") or min(max(small, LEAST_BATCH), batch)
     rate = math.sqrt(found["batch_size"] / batch)
     for name in {"lr", "bias_lr", "head_lr"} & found.keys():
         found[name] = round(found[name] * rate, 6)

@@ -30,6 +30,8 @@ SIZES = ("image_size", "train_size", "first_size", "growing_frac")
 """Options that say how large pictures are."""
 OF_NETWORK = ("network", "network_option", *SIZES)
 OF_OPTIMIZER = (
+    "schedule",
+    "warmup_epochs",
     "lr",
     "momentum",
     "weight_decay",
@@ -62,8 +64,9 @@ class Measured:
 
     def __str__(self) -> str:
         """Return it in one line for people."""
+        spread = f" ± {100 * self.sd:.2f}" if self.n > 1 else ""
         return (
-            f"{100 * self.accuracy:.2f} ± {100 * self.sd:.2f} % (n = {self.n}), "
+            f"{100 * self.accuracy:.2f}{spread} % (n = {self.n}), "
             f"{self.seconds:,.0f} s of training on {self.hardware}"
         )
 
@@ -153,6 +156,10 @@ def beside(options: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, An
         {'network': 'airbench', 'optimizer': 'muon', 'lr': 0.24, 'epochs': 4}
     """
     kept = dict(options)
+    if asked.keys() & {"image_size", "train_size", "first_size"}:  # then sizes are the user's
+        kept = _without(kept, SIZES)
+    if asked.get("rest_optimizer", kept.get("rest_optimizer")) != kept.get("rest_optimizer"):
+        kept = _without(kept, ("rest_optimizer", "bias_lr", "head_lr"))
     if asked.get("network", kept.get("network")) != kept.get("network"):
         kept = _without(kept, (*OF_NETWORK, *OF_OPTIMIZER, "optimizer"))
     usual = kept.get("optimizer", "adamw")

@@ -181,6 +181,10 @@ class Checkpoints:
         weights = (saved.average or {}).get("weights", saved.network)
         job.model.save(self.run.model_file, weights=weights)
 
+    def settle(self) -> None:
+        """Wait until what is being written is written, or has failed."""
+        self._wait(quiet=True)
+
     def write_history(self, history: Sequence[Mapping[str, float]]) -> None:
         """Write ``history.jsonl``; where that fails, the run goes on as with a checkpoint."""
         if not self.ranks.is_first:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -88,32 +88,41 @@ def lean_adam(kind: type[torch.optim.Adam], weights: Iterable[Tensor]) -> type[t
 
     @torch.no_grad()
     def step(self: torch.optim.Adam, closure: Callable[[], float] | None = None) -> float | None:
-        match_layout(self)
+        for before in self._optimizer_step_pre_hooks.values():
+            before(self, (), {})
         moved = [[each for each in g["params"] if each.grad is not None] for g in self.param_groups]
-        if closure is not None or not all(self.state.get(each) for part in moved for each in part):
-            return cast("float | None", usual_step(self, closure))
-        for group, params in zip(self.param_groups, moved, strict=True):
-            if not params:
-                continue
-            states = [self.state[each] for each in params]
-            steps = [state["step"] for state in states]
-            torch._foreach_add_(steps, 1)
-            kernel(
-                params,
-                [each.grad for each in params],
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [],
-                steps,
-                lr=group["lr"],
-                beta1=group["betas"][0],
-                beta2=group["betas"][1],
-                weight_decay=group["weight_decay"],
-                eps=group["eps"],
-                amsgrad=False,
-                maximize=False,
-            )
-        return None
+        known = all(self.state.get(each) for part in moved for each in part)
+        rare = any(group["amsgrad"] or group["maximize"] for group in self.param_groups)
+        if closure is None and known and not rare:
+            for group, params in zip(self.param_groups, moved, strict=True):
+                if params:
+                    call(group, params, [self.state[each] for each in params])
+            loss = None
+        else:
+            loss = cast("float | None", usual_step(self, closure))
+        for after in self._optimizer_step_post_hooks.values():
+            after(self, (), {})
+        return loss
 
-    step.hooked = True  # type: ignore[attr-defined]  # torch looks for it, and then adds nothing
+    def call(group: dict[str, Any], params: list[Tensor], states: list[dict[str, Any]]) -> None:
+        steps = [state["step"] for state in states]
+        torch._foreach_add_(steps, 1)
+        kernel(
+            params,
+            [each.grad for each in params],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            [],
+            steps,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
+    # Torch looks for this mark, and then adds nothing: hooks are called above.
+    step.hooked = True  # type: ignore[attr-defined]  # a function has no such name
     return cast("type[torch.optim.Adam]", type(kind.__name__, (made,), {"step": step}))

@@ -61,6 +61,7 @@ def whereabouts(job: Job, progress: Progress) -> tuple[str, str]:
 
 def how_to_go_on(job: Job) -> str:
     """Return from where a run can be continued, and the command."""
+    job.checkpoints.settle()
     try:
         state = read_header(job.run.checkpoint_file, kind="checkpoint")["state"]
         epoch, step = int(state["progress"]["epoch"]), int(state["progress"]["step"])
