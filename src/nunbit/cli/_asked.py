@@ -118,6 +118,8 @@ def read_options_file(path: str | None) -> dict[str, Any]:
         raise OptionError(f"options file `{path}` cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OptionError(f"options file `{path}` is no TOML: {error}.") from error
+    if isinstance(values.get("measured"), dict):  # a recipe, copied with what it gave
+        del values["measured"]
     return read_options(values, where=f"options file `{path}`")
 
 
