@@ -42,6 +42,8 @@ HERE = Path(__file__).parent
 WANTED = 0.9901
 EPOCHS = 3
 """Epochs of a turn of `rate` and `cats`; the first does not count."""
+PLACES = ("run", "model", "report")
+"""Folders and files of a run, which are gone when it has been measured."""
 MOST_EPOCHS = 30
 """Keras gives up `time` after so many."""
 ONE_OF_OURS = """
@@ -101,7 +103,9 @@ def command(words: str, seed: int) -> dict[str, Any]:
         )
         if done.returncode:
             sys.exit(done.stderr[-3000:])
-        return {**json.loads(done.stdout), "wall": time.perf_counter() - started}
+        found = json.loads(done.stdout)
+        kept = {name: value for name, value in found.items() if name not in PLACES}
+        return {**kept, "wall": time.perf_counter() - started}
 
 
 def in_turns(turn: int, *programs: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:

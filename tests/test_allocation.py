@@ -56,7 +56,6 @@ def measure(**environment: str) -> list[int]:
 
 
 def clean_environment() -> dict[str, str]:
-
     drop = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
     return {name: value for name, value in os.environ.items() if not name.startswith(drop)}
 

@@ -22,6 +22,7 @@ __all__ = [
     "read_asked",
     "read_options",
     "read_options_file",
+    "with_recipe",
 ]
 
 

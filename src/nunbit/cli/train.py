@@ -148,13 +148,14 @@ def make_both(
     from nunbit.training.device import find_device, find_parts
 
     own = read_network_options(find_network(network.network), network.network_option)
-    check_split(network.network, find_parts(find_device(training.device), training.split_model))
+    device = find_device(training.device)
+    check_split(network.network, find_parts(device, training.split_model))
     weights = None if network.weights is None else open_weights(network.network, network.weights)
     if weights is not None and weights.image_size is not None and "image_size" not in asked:
         data = replace(data, image_size=weights.image_size)
     choose_augment(training.augment, channels=3)
     if recipe is not None and not recipe.source:
-        pictures, asked = _by_rules(source, data, asked, recipe.kind)
+        pictures, asked = _by_rules(source, data, asked, kind=recipe.kind, device=device.type)
         network = NetworkOptions(**pick(NetworkOptions, asked))
         training = TrainOptions(**pick(TrainOptions, asked))
         own = read_network_options(find_network(network.network), network.network_option)
@@ -174,12 +175,9 @@ def make_both(
 
 
 def _by_rules(
-    source: str, data: DataOptions, asked: Mapping[str, Any], kind: str
+    source: str, data: DataOptions, asked: Mapping[str, Any], *, kind: str, device: str
 ) -> tuple[Pictures, Mapping[str, Any]]:
     """Read pictures as a recipe for any pictures says; returns them and all options by name."""
-    from nunbit.training.device import find_device
-
-    device = find_device(TrainOptions(**pick(TrainOptions, asked)).device).type
     whole = dict(asked)
 
     def adapt(table: PictureTable, made: Preprocessing) -> DataOptions:
